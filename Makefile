@@ -1,0 +1,48 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BENCH := .venv-bench
+CONFIG ?= configs/digits_mlp.toml
+
+.PHONY: train test test-slow lint docs bench clean
+
+train: $(STAMP)  ## train the default config on the bundled digits
+	$(BIN)/jaxdict train $(CONFIG)
+
+test: $(STAMP)  ## the whole suite
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(STAMP)  ## the heavy checks too
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+docs: $(STAMP)  ## write docs/dictionary.md from the entries
+	$(BIN)/python docs/build.py
+
+bench: $(BENCH)/.installed  ## measure beside the peers; writes benchmarks/results
+	$(BENCH)/bin/python benchmarks/train.py
+	$(BENCH)/bin/python benchmarks/imports.py
+	$(BENCH)/bin/python benchmarks/quality.py
+
+# One environment for everything: training, tests and linters.
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# torch is pinned to a release with a CPU build; it must be there before anything asks for a newer one.
+$(BENCH)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --upgrade pip
+	$(BENCH)/bin/python -m pip install --quiet torch==2.13.0
+	$(BENCH)/bin/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(BENCH) runs .jax_cache

@@ -1,0 +1,173 @@
+"""Derive the float32 polynomials of ``jaxdict.activations`` again, and compare them with what the module holds.
+
+    python benchmarks/derive_polynomials.py
+
+Each polynomial is fitted to the largest relative error (Lawson's reweighted least squares on Chebyshev nodes, the
+function from mpmath at 40 digits). Coefficients are rounded to float32 one after another, lowest power first; after
+each rounding the rest are fitted anew, so that they absorb what it cost. Exits with 1 when the module holds others.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import mpmath as mp
+import numpy as np
+
+from jaxdict.activations import _kernels
+
+mp.mp.dps = 40
+
+NODES = 400
+SWEEPS = 60
+
+
+class Fit(NamedTuple):
+    """``function(z)`` on ``[low, high]``, an error there counting ``weight(z)`` times in the formula that uses it."""
+
+    function: Callable
+    weight: Callable
+    low: float
+    high: float
+    degree: int
+
+
+def mills(t):
+    """exp(a^2/2) (1 - Phi(a)) (a + 4) at t = (a - 4)/(a + 4): what the tail of gelu is made of."""
+    a = 4 * (1 + t) / (1 - t)
+    return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2 * (a + 4)
+
+
+def gelu_slope(a):
+    """The derivative of gelu at -a, without the factor exp(-a^2/2)."""
+    return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2 - a / mp.sqrt(2 * mp.pi)
+
+
+def silu_bracket(a):
+    """1 - a sigma(a): silu'(-a) without its factor sigma(-a)."""
+    return 1 - a / (1 + mp.exp(-a))
+
+
+def gelu_tanh_argument(a):
+    """u(a) of gelu's tanh form, a sigma(u(a))."""
+    return mp.sqrt(8 / mp.pi) * a * (1 + mp.mpf("0.044715") * a * a)
+
+
+def gelu_tanh_bracket(a):
+    """1 - a u'(a) sigma(u(a)): the tanh form's slope at -a without its factor sigma(-u(a))."""
+    return 1 - a * mp.sqrt(8 / mp.pi) * (1 + mp.mpf("0.134145") * a * a) / (1 + mp.exp(-gelu_tanh_argument(a)))
+
+
+def root(function, start):
+    """The root of ``function``, as float32 and what is left, also as float32."""
+    exact = mp.findroot(function, start)
+    high = np.float32(float(exact))
+    return float(high), float(np.float32(float(exact - mp.mpf(float(high)))))
+
+
+def without_root(function, at, low, scale):
+    """``function(a)/(scale(a) (root - a))``, the root filled in by its limit."""
+
+    def quotient(a):
+        gap = mp.mpf(at) + mp.mpf(low) - a
+        if abs(gap) < mp.mpf(10) ** -12:
+            return -mp.diff(function, a) / scale(a)
+        return function(a) / (scale(a) * gap)
+
+    return quotient
+
+
+def log1p_series(e):
+    return (mp.log1p(e) / e - 1) / e if e else mp.mpf(-0.5)
+
+
+def tanh_series(s):
+    x = mp.sqrt(s)
+    return (mp.tanh(x) / x - 1) / s if s > mp.mpf(10) ** -12 else -mp.mpf(1) / 3
+
+
+def expm1_series(z):
+    return (mp.expm1(z) - z) / (z * z) if abs(z) > mp.mpf(10) ** -12 else mp.mpf(1) / 2 + z / 6
+
+
+SILU_ROOT = root(silu_bracket, 1.278)
+GELU_TANH_ROOT = root(gelu_tanh_bracket, 0.752)
+GELU_ROOT = root(gelu_slope, 0.7518)
+_silu = without_root(silu_bracket, *SILU_ROOT, lambda a: 1 / (1 + mp.exp(-a)))
+_gelu_tanh = without_root(gelu_tanh_bracket, *GELU_TANH_ROOT, lambda a: 1 / (1 + mp.exp(-gelu_tanh_argument(a))))
+_gelu = without_root(gelu_slope, *GELU_ROOT, lambda a: mp.mpf(1))
+
+
+def _at_t(function):
+    return lambda t: function(4 * (1 + t) / (1 - t))
+
+
+T_LOW, T_HIGH = -1.0, (14.5 - 4) / (14.5 + 4)
+
+FITS = {
+    "EXPM1": Fit(expm1_series, lambda z: z * z / mp.expm1(z) if z else mp.mpf(0), -0.7, 0.3466, 5),
+    "LOG1P": Fit(log1p_series, lambda e: e * e / mp.log1p(e) if e else mp.mpf(0), 0.0, 1.0, 8),
+    "TANH": Fit(tanh_series, lambda s: mp.sqrt(s) * s / mp.tanh(mp.sqrt(s)) if s else mp.mpf(0), 0.0, 0.36, 4),
+    "SILU": Fit(lambda d: _silu(d + mp.mpf("1.3")), lambda d: 1 / _silu(d + mp.mpf("1.3")), -0.3, 0.3, 4),
+    "GELU_TANH": Fit(
+        lambda d: _gelu_tanh(d + mp.mpf("0.775")), lambda d: 1 / _gelu_tanh(d + mp.mpf("0.775")), -0.225, 0.225, 5
+    ),
+    "GELU_VALUE": Fit(mills, lambda t: 1 / mills(t), T_LOW, T_HIGH, 10),
+    "GELU_SLOPE": Fit(_at_t(_gelu), lambda t: 1 / _at_t(_gelu)(t), T_LOW, T_HIGH, 8),
+}
+ROOTS = {"SILU_ROOT": SILU_ROOT, "GELU_TANH_ROOT": GELU_TANH_ROOT, "GELU_ROOT": GELU_ROOT}
+
+
+def lawson(basis, values, weights):
+    """Coefficients that make ``max |weights (basis @ c - values)|`` small: least squares, reweighted by the error."""
+    emphasis = np.full(len(values), 1.0 / len(values))
+    best, best_error = None, np.inf
+    for _ in range(SWEEPS):
+        w = np.sqrt(emphasis) * weights
+        # Columns scaled to unit length: powers of a small variable differ by orders of magnitude.
+        scaled = basis * w[:, None]
+        length = np.linalg.norm(scaled, axis=0)
+        c = np.linalg.lstsq(scaled / length, values * w, rcond=None)[0] / length
+        error = np.abs(weights * (basis @ c - values))
+        if error.max() < best_error:
+            best, best_error = c, error.max()
+        emphasis = emphasis * error
+        emphasis /= emphasis.sum()
+    return best, best_error
+
+
+def derive(fit: Fit) -> tuple[list[float], float]:
+    """The float32 coefficients, lowest power first, and the relative error that they leave in exact arithmetic."""
+    middle, half = (fit.low + fit.high) / 2, (fit.high - fit.low) / 2
+    nodes = middle + half * np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
+    values = np.array([float(fit.function(mp.mpf(z))) for z in nodes])
+    weights = np.array([float(abs(fit.weight(mp.mpf(z)))) for z in nodes])
+    powers = nodes[:, None] ** np.arange(fit.degree + 1)
+    done: list[float] = []
+    rest = values
+    for k in range(fit.degree + 1):
+        c, _ = lawson(powers[:, k:], rest, weights)
+        done.append(float(np.float32(c[0])))
+        rest = rest - done[-1] * powers[:, k]
+    return done, float(np.abs(weights * rest).max())
+
+
+def main() -> int:
+    wrong = 0
+    for name, pair in ROOTS.items():
+        held = getattr(_kernels, name)
+        wrong += held != pair
+        print(f"{name} = {pair!r}  {'as held' if held == pair else f'HELD {held!r}'}")
+    for name, fit in FITS.items():
+        coefficients, error = derive(fit)
+        held = getattr(_kernels, name)
+        # A tie in rounding may fall the other way with another linear algebra library: one unit of the last place.
+        same = len(held) == len(coefficients) and np.allclose(coefficients, held, rtol=1.2e-7, atol=0)
+        wrong += not same
+        rows = ",\n    ".join(repr(c) for c in coefficients)
+        print(f"{name} = (\n    {rows},\n)  # relative error {error:.1e}; {'as held' if same else 'NOT AS HELD'}")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

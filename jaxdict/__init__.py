@@ -1,0 +1,69 @@
+"""jaxdict: the dictionary of deep learning that runs.
+
+Rooms are imported when they are first used, so that ``import jaxdict`` stays light.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from jaxdict import (
+        activations,
+        callbacks,
+        checkpoint,
+        config,
+        data,
+        dictionary,
+        distributions,
+        history,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        noise,
+        normalization,
+        optimizers,
+        penalties,
+        plots,
+        runner,
+        schedules,
+        train,
+    )
+    from jaxdict._versions import show_versions
+    from jaxdict.dictionary import entries, lookup, search
+    from jaxdict.runner import Run, fit, load_run
+    from jaxdict.train import observers
+
+_ROOMS = (
+    "activations", "callbacks", "checkpoint", "config", "data", "dictionary", "distributions", "history",
+    "initializers", "layers", "losses", "metrics", "models", "noise", "normalization", "optimizers", "penalties",
+    "plots", "runner", "schedules", "train",
+)  # fmt: skip
+_HOMES = {
+    "entries": "dictionary", "lookup": "dictionary", "search": "dictionary", "Run": "runner", "fit": "runner",
+    "load_run": "runner", "observers": "train", "show_versions": "_versions",
+}  # fmt: skip
+
+__all__ = [
+    "Run", "activations", "callbacks", "checkpoint", "config", "data", "dictionary", "distributions", "entries",
+    "fit", "history", "initializers", "layers", "load_run", "lookup", "losses", "metrics", "models", "noise",
+    "normalization", "observers", "optimizers", "penalties", "plots", "runner", "schedules", "search",
+    "show_versions", "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"jaxdict.{name}")
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"jaxdict.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'jaxdict' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

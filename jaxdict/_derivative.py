@@ -1,0 +1,68 @@
+"""Closed-form derivatives: a formula and its partial derivatives as one rule, under a plain function."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from jaxdict import _check
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def closed_form(rule: Callable[..., tuple[jax.Array, tuple[Any, ...]]]) -> Callable[[Function], Function]:
+    """Differentiate the decorated elementwise function by the partials that ``rule`` gives.
+
+    ``rule(x, *parameters) -> (value, (d/dx, d/dparameter, …))`` gives the value again, sharing work with the partials.
+    A partial that is None is zero. Partials are written in differentiable jax.numpy, so that second order works.
+
+    Body and rule receive arrays of one compute type: float32 for the narrow floats and integers, the type itself
+    otherwise; the value comes back in the type of ``x``. Parameters after ``x`` become arrays; they may be traced, and
+    their gradient is right as well. Raises TypeError for complex ``x`` and for unknown or repeated arguments.
+    """
+
+    def decorate(function: Function) -> Function:
+        first, *rest = inspect.signature(function).parameters.values()
+        names = [p.name for p in rest]
+        defaults = {p.name: p.default for p in rest}
+
+        @jax.custom_jvp
+        def core(x, *parameters):
+            return function(x, **dict(zip(names, parameters, strict=True)))
+
+        def jvp(primals, tangents):
+            value, partials = rule(*primals)
+            change = None
+            for partial, tangent in zip(partials, tangents, strict=True):
+                if partial is None or isinstance(tangent, SymbolicZero):
+                    continue
+                term = partial * tangent
+                change = term if change is None else change + term
+            return value, jnp.zeros_like(value) if change is None else jnp.broadcast_to(change, value.shape)
+
+        core.defjvp(jvp, symbolic_zeros=True)
+
+        @functools.wraps(function)
+        def wrapper(x, *args, **options):
+            if len(args) > len(names):
+                raise TypeError(f"{function.__name__}() takes {1 + len(names)} arguments; got {1 + len(args)}")
+            given = dict(zip(names, args, strict=False))
+            for name, value in options.items():
+                if name not in defaults:
+                    hint = _check.did_you_mean(name, names) if names else "it takes none"
+                    raise TypeError(f"{function.__name__}() has no argument {name!r}; {hint}")
+                if name in given:
+                    raise TypeError(f"{function.__name__}() got {name!r} twice")
+                given[name] = value
+            x = _check.floating(x, name=first.name)
+            dtype = _check.compute_dtype(x.dtype)
+            parameters = [jnp.asarray(given.get(n, defaults[n]), dtype) for n in names]
+            return core(x.astype(dtype), *parameters).astype(x.dtype)
+
+        return wrapper  # type: ignore[return-value]  # functools.wraps keeps the name, doc and signature
+
+    return decorate

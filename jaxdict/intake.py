@@ -1,0 +1,138 @@
+"""What enters training: targets that must suit the loss, and batches from outside, stacked for one program."""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdict import data as data_room
+from jaxdict.train.step import Batch
+
+CHUNK_BATCHES = 16
+CHUNK_BYTES = 64 * 2**20
+
+
+class Source:
+    """Something that can be gone through once an epoch, one batch ``(inputs, targets[, weights])`` at a time."""
+
+    def __init__(self, make: Callable[[], Iterable[Any]]):
+        self.input_shape: Any = None  # of one example; set from the first batch
+        self.fits: Callable[[Any, str], Any] = lambda targets, name: targets  # what the targets must suit
+        self._make = make
+        self._first: list[Any] = []
+        self._rest: Iterator[Any] | None = None
+        self._epochs = 0
+
+    def peek(self) -> tuple[Any, ...]:
+        """The first batch of the next epoch, without using it up; ValueError when there is none."""
+        if not self._first:
+            self._rest = iter(self._make())
+            try:
+                self._first = [_batch(next(self._rest))]
+            except StopIteration:
+                if self._epochs:
+                    raise ValueError(
+                        f"the batches ran out after {self._epochs} epoch(s): give a function that makes a new iterator"
+                    ) from None
+                raise ValueError("the data holds no batch") from None
+        return self._first[0]
+
+    def chunks(self) -> Iterator[Batch]:
+        """One epoch: batches of equal shapes stacked on a new first axis, CHUNK_BATCHES at a time, the rest alone.
+
+        Each batch is checked where it enters; an error names its number.
+        """
+        self.peek()
+        assert self._rest is not None
+        batches = itertools.chain(self._first, map(_batch, self._rest))
+        self._first, self._rest = [], None
+        waiting: list[Batch] = []
+        for number, parts in enumerate(batches, 1):
+            batch = self._checked(parts, number)
+            if waiting and _shapes(batch) != _shapes(waiting[0]):
+                yield from map(_stack, ([one] for one in waiting))
+                waiting = []
+            waiting.append(batch)
+            size = sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
+            if len(waiting) == max(1, min(CHUNK_BATCHES, CHUNK_BYTES // max(1, size))):
+                yield _stack(waiting)
+                waiting = []
+        yield from map(_stack, ([one] for one in waiting))
+        self._epochs += 1
+
+    def _checked(self, parts: tuple[Any, ...], number: int) -> Batch:
+        inputs, targets = data_room.check(parts[0], parts[1], name=f"batch {number}")
+        if isinstance(self.input_shape, tuple) and inputs.shape[1:] != self.input_shape:
+            raise ValueError(
+                f"batch {number} holds examples of shape {inputs.shape[1:]}, the first batch {self.input_shape}"
+            )
+        weights = None if len(parts) == 2 else np.asarray(parts[2], np.float32)
+        return Batch(inputs, self.fits(targets, f"batch {number}"), weights)
+
+
+def source(data: Any) -> Source:
+    """``data`` as a Source; TypeError when it is neither iterable nor a function."""
+    if callable(data) and not hasattr(data, "__iter__"):
+        return Source(data)
+    if hasattr(data, "__iter__"):
+        return Source(lambda: data)
+    raise TypeError(
+        f"data must be (inputs, targets), a Dataset, an iterable of batches or a function that makes one; "
+        f"got {type(data).__name__}"
+    )
+
+
+def _batch(parts: Any) -> tuple[Any, ...]:
+    if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
+        raise ValueError(f"a batch must be (inputs, targets) or (inputs, targets, weights); got {type(parts).__name__}")
+    return tuple(parts)
+
+
+def _shapes(batch: Batch) -> Any:
+    return jax.tree.structure(batch), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(batch)]
+
+
+def _stack(batches: list[Batch]) -> Batch:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+
+
+class Fit:
+    """Checks that targets suit the loss and the model's outputs, before anything is compiled.
+
+    A vector of targets beside a column of outputs is that column: ``(n,)`` is taken as ``(n, 1)``.
+    """
+
+    def __init__(self, loss: Callable, outputs: Any):
+        self.loss, self.outputs = loss, outputs
+        name = _parameter_names(loss)[:2]
+        shaped = hasattr(outputs, "shape")
+        self.by_label = shaped and "labels" in name
+        self.column = shaped and not self.by_label and outputs.shape[1:] == (1,)
+        self.classes = outputs.shape[-1] if self.by_label else None
+        self.unit_interval = "logits" in name and self.column
+
+    def __call__(self, targets: Any, name: str) -> Any:
+        if self.column and hasattr(targets, "shape") and targets.ndim == 1:
+            targets = targets[:, None]
+        if self.by_label or self.unit_interval:
+            task = "binary" if self.unit_interval else None
+            _, targets = data_room.check(None, targets, task=task, classes=self.classes, name=name)
+        try:
+            values = jax.eval_shape(self.loss, self.outputs, jax.tree.map(lambda x: jnp.asarray(x[:1]), targets))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"the loss does not fit the model and the targets of {name}: {error}") from None
+        if values.ndim == 0 or values.shape[0] != 1:
+            label = getattr(self.loss, "__name__", "the loss")
+            raise ValueError(f"{label} must give one value an example, shape (batch,); got {values.shape}")
+        return targets
+
+
+def _parameter_names(function: Callable) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []

@@ -1,0 +1,388 @@
+"""The host loop: ``fit`` runs compiled segments, calls callbacks between them, and returns a ``Run``."""
+
+import functools
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdict import _check, _registry
+from jaxdict import data as data_room
+from jaxdict._cache import constructor
+from jaxdict.intake import Fit, source
+from jaxdict.layers import Model
+from jaxdict.losses import weights_of
+from jaxdict.models import as_model
+from jaxdict.run import Run, load_run, restore
+from jaxdict.train import observers as observers_room
+from jaxdict.train.segment import CAPACITY, RUNNING, Carry, Data, Plan, Program, count_of, matching, program
+from jaxdict.train.step import PRECISIONS, Batch, resolve_optimizer, streams_of
+
+__all__ = ["Run", "fit", "load_run"]
+
+SEGMENT_SECONDS = 0.25  # how long a segment should last: long beside the host's work, short to a waiting person
+
+
+def fit(
+    model: Any,
+    loss: Any,
+    optimizer: Any,
+    data: Any,
+    *,
+    key: Any,
+    epochs: int,
+    batch_size: int = 32,
+    validation: Any = None,
+    metrics: Any = None,
+    penalty: Callable[..., jax.Array] | None = None,
+    augment: Callable[[jax.Array, Any], Any] | None = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    weight_normalization: str = "count",
+    observers: Sequence[Any] = (),
+    callbacks: Sequence[Any] = (),
+    hyperparameters: Mapping[str, Any] | None = None,
+    params: Any = None,
+    state: Any = None,
+    resume: Any = None,
+    segment_epochs: int | None = None,
+    precision: str | None = None,
+    accumulation: int = 1,
+    device: Any = None,
+) -> Run:
+    """Train ``model``: one compiled program that runs many epochs between two looks of the host.
+
+    Args:
+      model: a Model, an ``(init, apply)`` pair, or a function of hyperparameters that gives one.
+      loss: a name, or ``(predictions, targets) -> (batch, …)`` values.
+      optimizer: an optax transformation, a name, or a function of hyperparameters that gives one.
+      data: ``(inputs, targets)`` arrays or trees of arrays ``(n, …)``, a Dataset, or batches: an iterable that can be
+        iterated once an epoch, or a function that gives an iterator.
+      key: a PRNG key or an int seed. epochs: in all, >= 1. batch_size: the last, smaller batch counts by its examples.
+      validation: ``(inputs, targets)``, or a fraction to hold out (stratified by integer labels, by the key).
+      metrics: names or functions, one, a sequence or a dict by column name.
+      penalty: ``params -> scalar``, added to the loss. augment: ``(key, inputs) -> inputs``, on training batches.
+      sample_weight: ``(n,)``; class_weight: ``(classes,)`` or a dict by label; weight_normalization: "count" divides
+        the weighted loss of a batch by its examples, "weights" by the sum of their weights.
+      observers: carried inside the run, such as ``observers.early_stopping()``. callbacks: called between segments.
+      hyperparameters: numbers by name, given as data to every function above that takes an argument of that name.
+      params, state: where to start, instead of the model's init. resume: a checkpoint, its folder, or a Run.
+      segment_epochs: epochs between two calls of the callbacks; chosen by time when None.
+      precision: "bfloat16" computes in it, parameters stay float32. accumulation: micro-batches per step.
+      device: where to run; jax's default when None.
+
+    Returns:
+      The Run: parameters, history, best epoch, result ("done", "stopped", "diverged" or "interrupted").
+
+    Raises:
+      ValueError, TypeError, KeyError: an argument that does not fit, before anything is run or written.
+    """
+    with jax.default_device(device):
+        job = _Job(locals())
+        return job.run()
+
+
+class _Job:
+    """A run being made: arguments checked and resolved, then segment after segment."""
+
+    def __init__(self, a: dict[str, Any]):
+        self.epochs = _check.integer("epochs", a["epochs"], low=1)
+        batch_size = _check.integer("batch_size", a["batch_size"], low=1)
+        self.segment_epochs = a["segment_epochs"]
+        if self.segment_epochs is not None:
+            _check.integer("segment_epochs", self.segment_epochs, low=1)
+        self.key = _check.prng_key(a["key"])
+        self.hyperparameters = _as_data(a["hyperparameters"])
+        self.callbacks = [_callback(c) for c in a["callbacks"]]
+        model = a["model"] if _is_builder(a["model"]) else as_model(a["model"])
+        optimizer = _registry.function(a["optimizer"], "optimizer")
+        loss = _intern(_registry.function(a["loss"], "loss"))
+        penalty = _intern(a["penalty"])
+        plain = {name: v.item() for name, v in self.hyperparameters.items()}
+        _all_used(plain, model, optimizer, loss, penalty)
+        # Built once with the numbers themselves, so that values out of range are an error here.
+        self.model: Model = model if isinstance(model, Model) else as_model(model(**matching(model, plain)))
+        made = optimizer if hasattr(optimizer, "update") else None
+        if made is None:
+            made = resolve_optimizer(optimizer, matching(optimizer, plain))
+            optimizer = optimizer if matching(optimizer, plain) else made
+        streams = streams_of(a["metrics"])
+        self._enter(a, loss)
+        chosen = tuple(a["observers"])
+        if not any(o.monitor for o in chosen):
+            chosen = (observers_room.best(), *chosen)
+        self.plan = Plan(
+            model=model, loss=loss, optimizer=optimizer, penalty=penalty, augment=a["augment"],
+            streams=tuple(streams.items()), observers=chosen, batch_size=batch_size,
+            by_count=_check.one_of("weight_normalization", a["weight_normalization"], ["count", "weights"]) == "count",
+            precision=_check.one_of("precision", a["precision"], [None, *PRECISIONS]),
+            accumulation=_check.integer("accumulation", a["accumulation"], low=1),
+            masked_tail=not self.model.mixes_examples,
+        )  # fmt: skip
+        if batch_size % self.plan.accumulation:
+            raise ValueError(f"accumulation must divide batch_size; got {self.plan.accumulation} and {batch_size}")
+        self.program: Program = program(self.plan)
+        self.initial = (a["params"], a["state"] if a["params"] is None or a["state"] is not None else {})
+        self.resume = a["resume"]
+        columns = list(self._shapes().rows)
+        for observer in chosen:
+            if observer.monitor not in (None, "auto", *columns):
+                hint = "" if self.validation is not None else " (there is no validation data)"
+                raise ValueError(
+                    f"an observer monitors {observer.monitor!r}{hint}; {_check.did_you_mean(observer.monitor, columns)}"
+                )
+
+    # ---------------------------------------------------------------------------------------- what comes in
+
+    def _enter(self, a: dict[str, Any], loss: Callable) -> None:
+        """Check the data where it enters: shapes and lengths, labels, NaN; split; put it on the device."""
+        given, weights, validation = _pair(a["data"]), a["sample_weight"], a["validation"]
+        fraction = validation if isinstance(validation, (int, float)) and not isinstance(validation, bool) else None
+        self.source, self._fingerprint, self.data, self.steps_per_epoch = None, None, None, None
+        if isinstance(given, tuple) and len(given) in (2, 3):
+            if len(given) == 3:
+                if weights is not None:
+                    raise ValueError("sample weights were given twice: in data and as sample_weight")
+                weights = given[2]
+            inputs, targets = data_room.check(given[0], given[1])
+        else:
+            if a["class_weight"] is not None or weights is not None:
+                raise ValueError("with batches, give weights as each batch's third part: (inputs, targets, weights)")
+            if fraction is not None:
+                raise ValueError("with batches, validation must be (inputs, targets), not a fraction")
+            self.source = source(given)
+            inputs, targets = data_room.check(*self.source.peek()[:2], name="the first batch")
+        self.input_shape = _shape_of(inputs)
+        outputs = jax.eval_shape(self._forward, self.key, jax.tree.map(lambda x: jnp.asarray(x[:1]), inputs))
+        self.fits = Fit(loss, outputs)
+        targets = self.fits(targets, "data")
+        if self.source is not None:
+            self.source.fits, self.source.input_shape = self.fits, self.input_shape
+        elif fraction is not None:
+            labels = _labels(targets) if isinstance(targets, np.ndarray) and _is_labels(targets) else None
+            keep, hold = data_room.split_indices(count_of(inputs), fraction, key=self.key, labels=labels)
+            validation = jax.tree.map(lambda x: x[hold], (inputs, targets))
+            inputs, targets = jax.tree.map(lambda x: x[keep], (inputs, targets))
+            weights = None if weights is None else np.asarray(weights)[keep]
+        self.validation = self._held_out(validation)
+        if self.source is None:
+            count = count_of(inputs)
+            if weights is not None or a["class_weight"] is not None:
+                weights = weights_of(weights, a["class_weight"], _labels(targets), count)
+            self.steps_per_epoch = -(-count // min(a["batch_size"], count))
+            place = functools.partial(jax.tree.map, jnp.asarray)
+            self.data = Data(place(inputs), place(targets), place(weights), self.validation)
+
+    def _forward(self, key: jax.Array, inputs: Any) -> Any:
+        params, state, _ = self.model.init(key, self.input_shape)
+        return self.model.apply(params, state, inputs, key=key, train=False)[0]
+
+    def _held_out(self, validation: Any) -> Batch | None:
+        if validation is None:
+            return None
+        validation = _pair(validation)
+        if not isinstance(validation, tuple) or len(validation) not in (2, 3):
+            raise TypeError("validation must be (inputs, targets), (inputs, targets, weights) or a fraction")
+        inputs, targets = data_room.check(validation[0], validation[1], name="validation")
+        if _shape_of(inputs) != self.input_shape:
+            raise ValueError(
+                f"validation examples have the shape {_shape_of(inputs)}, training examples {self.input_shape}"
+            )
+        weights = weights_of(validation[2], None, None, count_of(inputs)) if len(validation) == 3 else None
+        return jax.tree.map(jnp.asarray, Batch(inputs, self.fits(targets, "validation"), weights))
+
+    def _shapes(self) -> Carry:
+        params, state = self.initial
+        return jax.eval_shape(
+            functools.partial(
+                self.program.start, input_shape=self.input_shape, validated=self.validation is not None
+            ), self.key, self.hyperparameters, params, state,
+        )  # fmt: skip
+
+    def fingerprint(self) -> str | None:
+        """A digest of the data; None for batches from outside, which are not looked at twice."""
+        if self._fingerprint is None and self.data is not None:
+            self._fingerprint = data_room.fingerprint(jax.tree.map(np.asarray, self.data))
+        return self._fingerprint
+
+    # --------------------------------------------------------------------------------------------- the loop
+
+    def run(self) -> Run:
+        params, state = self.initial
+        began = time.perf_counter()
+        run = Run(self)
+        if self.resume is not None:
+            carry, run.history = restore(self.resume, self, self._shapes())
+        else:
+            carry = self.program.start(
+                self.key, self.hyperparameters, params, state,
+                input_shape=self.input_shape, validated=self.validation is not None,
+            )  # fmt: skip
+        if self.source is None:
+            # No epochs yet: this compiles, so that the seconds of the first epoch are its own.
+            carry = self._segment(carry, int(carry.epoch))
+        run.update(carry)
+        jax.block_until_ready(carry)
+        run.compile_seconds = time.perf_counter() - began
+        self._call("on_start", run)
+        length = self.segment_epochs or 1
+        try:
+            with _Interrupt() as interrupt:
+                while run.running and run.epoch < self.epochs and not interrupt.asked:
+                    end = self._boundary(run.epoch, min(length, CAPACITY))
+                    began = time.perf_counter()
+                    carry = self._segment(carry, end) if self.source is None else self._streamed(carry, interrupt)
+                    code = int(carry.code)  # waits for the segment
+                    seconds = time.perf_counter() - began
+                    done = int(carry.epoch) - run.epoch
+                    run.extend(carry, seconds)
+                    if code == RUNNING and self.segment_epochs is None and done:
+                        ideal = SEGMENT_SECONDS / (seconds / done)
+                        length = int(max(1, min(ideal, 8 * length)))
+                    if self._call("on_segment", run):
+                        run.stop_asked = True
+                        break
+            run.interrupted = interrupt.asked and run.running and run.epoch < self.epochs
+        finally:
+            run.finish()
+            self._call("on_end", run)
+        return run
+
+    def _segment(self, carry: Carry, end: int) -> Carry:
+        assert self.data is not None
+        return self.program.segment(carry, self.data, self.key, self.hyperparameters, np.int32(end))
+
+    def _boundary(self, epoch: int, length: int) -> int:
+        """Where the next segment ends: no callback that wants to be called every so many epochs is run past."""
+        end = min(epoch + length, self.epochs)
+        for callback in self.callbacks:
+            every = getattr(callback, "every", None)
+            if every:
+                end = min(end, (epoch // every + 1) * every)
+        return end
+
+    def _streamed(self, carry: Carry, interrupt: "_Interrupt") -> Carry:
+        """One epoch over batches that come from outside."""
+        assert self.source is not None
+        old = jax.tree.map(jnp.copy, carry.train)
+        key = jax.random.fold_in(self.key, carry.epoch)
+        train, sums, number = carry.train, None, 0
+        for stacked in self.source.chunks():
+            train, sums = self.program.chunk(train, sums, stacked, key, np.int32(number), self.hyperparameters)
+            number += count_of(stacked)
+            if interrupt.asked:
+                # An epoch that was cut short is undone, so that what is kept ends at an epoch.
+                return carry._replace(train=old)
+        self.steps_per_epoch = number
+        new = carry._replace(train=train)
+        return self.program.finish(old, new, sums, self.validation, np.int32(0), self.hyperparameters)
+
+    def _call(self, moment: str, run: Run) -> bool:
+        answers = [getattr(c, moment)(run) for c in self.callbacks if hasattr(c, moment)]
+        return any(a is True for a in answers)
+
+
+class _Interrupt:
+    """The first Ctrl-C ends the run after its segment, the second raises at once. Only in the main thread."""
+
+    asked = False
+
+    def __enter__(self) -> "_Interrupt":
+        self.old = None
+        if threading.current_thread() is threading.main_thread():
+            self.old = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def _handle(self, signum, frame):
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *_) -> None:
+        if self.old is not None:
+            signal.signal(signal.SIGINT, self.old)
+
+
+def _callback(callback: Any) -> Any:
+    """An object with ``on_start``, ``on_segment`` or ``on_end``; a plain function is called after each segment."""
+    moments = ("on_start", "on_segment", "on_end")
+    if any(hasattr(callback, m) for m in moments):
+        return callback
+    if callable(callback):
+        return _Segmentwise(callback)
+    raise TypeError(f"a callback must be a function of the run or have one of {', '.join(moments)}; got {callback!r}")
+
+
+class _Segmentwise:
+    def __init__(self, function: Callable[[Run], Any]):
+        self.on_segment = function
+
+
+def _pair(data: Any) -> Any:
+    return (data.inputs, data.targets) if hasattr(data, "inputs") and hasattr(data, "targets") else data
+
+
+def _labels(targets: Any) -> Any:
+    """Targets as labels (n,), for class weights."""
+    flat = targets[:, 0] if getattr(targets, "shape", ())[1:] == (1,) else targets
+    if hasattr(flat, "dtype") and flat.ndim == 1 and np.all(np.asarray(flat) == np.floor(np.asarray(flat))):
+        return np.asarray(flat).astype(np.int32)
+    return flat
+
+
+def _is_labels(targets: np.ndarray) -> bool:
+    return np.issubdtype(targets.dtype, np.integer) and targets.size == len(targets)
+
+
+def _is_builder(model: Any) -> bool:
+    return callable(model) and not isinstance(model, (Model, tuple)) and not hasattr(model, "apply")
+
+
+def _as_data(hyperparameters: Mapping[str, Any] | None) -> dict[str, jax.Array]:
+    values = {}
+    for name, value in (hyperparameters or {}).items():
+        _check.number(f"the hyperparameter {name!r}", value)
+        if np.ndim(value) != 0:
+            raise ValueError(f"the hyperparameter {name!r} must be one number; got the shape {np.shape(value)}")
+        values[name] = jnp.asarray(value, jnp.int32 if isinstance(value, (int, np.integer)) else jnp.float32)
+    return values
+
+
+def _all_used(values: Mapping[str, Any], model, optimizer, loss, penalty) -> None:
+    builders = [(f, skip) for f, skip in ((model, 0), (optimizer, 0), (loss, 2), (penalty, 1)) if f is not None]
+    used: set[str] = set()
+    for function, skip in builders:
+        if callable(function) and not isinstance(function, Model) and not hasattr(function, "update"):
+            used |= set(matching(function, values, skip))
+    for name in values:
+        if name not in used:
+            raise ValueError(
+                f"nothing takes the hyperparameter {name!r}: give a function with an argument of that name "
+                f"as model, loss, optimizer or penalty"
+            )
+
+
+@constructor
+def _partial(function, *args, **options):
+    return functools.partial(function, *args, **options)
+
+
+def _intern(function: Any) -> Any:
+    """Equal functools.partial objects as one object, so that they share a compiled program."""
+    if isinstance(function, functools.partial):
+        return _partial(function.func, *function.args, **function.keywords)
+    return function
+
+
+def _shape_of(inputs: Any) -> Any:
+    """The shape of one example: a tuple, or a tree of them."""
+    if hasattr(inputs, "shape"):
+        return tuple(inputs.shape[1:])
+    return jax.tree.map(lambda x: tuple(x.shape[1:]), inputs)
+
+

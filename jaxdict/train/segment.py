@@ -1,0 +1,290 @@
+"""The segment: many epochs as one compiled program, data resident on the device and shuffled there.
+
+A ``while_loop`` over epochs with a traced end, so that one compilation serves every segment length and segments of any
+length give the same bits. The last partial batch is a full step divided by its own number of examples: masked where
+the model treats examples one by one, a step of its own shape where it does not (or where nothing is known of it).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxdict import metrics as metrics_room
+from jaxdict.layers import Model, child
+from jaxdict.train.observers import Observer, Snapshot
+from jaxdict.train.step import (
+    Batch,
+    Parts,
+    Sums,
+    TrainState,
+    build_evaluate,
+    build_update,
+    fill,
+    matching,
+    merge_sums,
+    resolve_optimizer,
+    row_of,
+)
+
+CAPACITY = 128  # epochs that one segment can hold rows of
+VALIDATION_CHUNK = 4096  # examples evaluated at once, so that memory stays bounded
+RUNNING, STOPPED, DIVERGED = 0, 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All that is static about a run. Equal plans share one compiled program."""
+
+    model: Any  # a Model, or a function of hyperparameters that gives one
+    loss: Callable
+    optimizer: Any
+    penalty: Callable | None
+    augment: Callable | None
+    streams: tuple[tuple[str, metrics_room.Stream], ...]
+    observers: tuple[Observer, ...]
+    batch_size: int
+    by_count: bool
+    precision: str | None
+    accumulation: int
+    masked_tail: bool
+
+
+class Data(NamedTuple):
+    """What is resident on the device: examples with optional weights, and optional validation examples."""
+
+    inputs: Any
+    targets: Any
+    weights: jax.Array | None = None
+    validation: Batch | None = None
+
+
+class Carry(NamedTuple):
+    """A run between two epochs: everything that the next epoch depends on besides data, key and hyperparameters."""
+
+    train: TrainState
+    epoch: jax.Array  # finished epochs
+    memories: tuple
+    rows: dict[str, jax.Array]  # (CAPACITY,) by column, the rows of the running segment
+    code: jax.Array  # RUNNING, STOPPED or DIVERGED
+
+
+def bind(plan: Plan, hyperparameters: Mapping[str, Any]) -> Parts:
+    """The parts of the objective with the hyperparameters filled in, concrete or traced."""
+    model = plan.model
+    if not isinstance(model, Model):
+        model = model(**matching(model, hyperparameters))
+    optimizer = plan.optimizer
+    if not hasattr(optimizer, "update"):
+        optimizer = resolve_optimizer(optimizer, matching(optimizer, hyperparameters))
+    return Parts(
+        model=model,
+        loss=fill(plan.loss, hyperparameters, skip=2),
+        optimizer=optimizer,
+        penalty=None if plan.penalty is None else fill(plan.penalty, hyperparameters, skip=1),
+        streams=dict(plan.streams),
+        augment=plan.augment,
+        by_count=plan.by_count,
+        precision=plan.precision,
+        accumulation=plan.accumulation,
+    )
+
+
+def shuffle(key: jax.Array, count: int) -> jax.Array:
+    """A random order of ``count`` examples, int32 ``(count,)``: sorts of random bits with the position packed below.
+
+    Sorting one array is several times faster than sorting keys beside values. A pass has ``32 - position bits`` random
+    bits; passes are added until there are 32, but for short arrays, where ties are rare and their order is made random
+    by flipping the same random bits of every position.
+    """
+    low = max(1, (count - 1).bit_length())
+    position = jnp.arange(count, dtype=jnp.uint32)
+    passes = 1 if low <= 11 else -(-32 // (32 - low))
+    order = position
+    for one in jax.random.split(key, passes):
+        bits = jax.random.bits(one, (count + 1,), jnp.uint32)
+        flip = bits[-1] & jnp.uint32((1 << low) - 1)
+        packed = lax.sort((bits[:-1] << low) | (position ^ flip), is_stable=False)
+        ranks = (packed & jnp.uint32((1 << low) - 1)) ^ flip
+        order = ranks if passes == 1 else order[ranks]
+    return order.astype(jnp.int32)
+
+
+def take(tree: Any, indices: jax.Array) -> Any:
+    """The examples at ``indices`` of every leaf; indices are known to be in range."""
+    return jax.tree.map(lambda x: x.at[indices].get(mode="promise_in_bounds"), tree)
+
+
+def find_rate(optimizer_state: Any) -> jax.Array | None:
+    """The learning rate that an optimizer's state holds under that name, or None."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(optimizer_state):
+        last = path[-1] if path else None
+        if "learning_rate" in (getattr(last, "name", None), getattr(last, "key", None)) and jnp.ndim(leaf) == 0:
+            return leaf
+    return None
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every floating leaf is finite throughout."""
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(x)) for x in leaves], jnp.bool_(True))
+
+
+def count_of(tree: Any) -> int:
+    """The number of examples."""
+    return jax.tree.leaves(tree)[0].shape[0]
+
+
+class Program(NamedTuple):
+    """The compiled functions of a plan."""
+
+    start: Callable[..., Carry]
+    segment: Callable[..., Carry]
+    chunk: Callable[..., tuple[TrainState, Sums]]
+    finish: Callable[..., Carry]
+    evaluate: Callable[..., dict[str, jax.Array]]
+
+
+@functools.lru_cache(maxsize=64)
+def program(plan: Plan) -> Program:
+    """The program of ``plan``; the same object for equal plans, so that nothing is compiled twice."""
+
+    def zero_sums(parts: Parts, train: TrainState, batch: Batch) -> Sums:
+        """The sums of no examples: zeros, which every metric's merge leaves out."""
+        shapes = jax.eval_shape(build_update(parts), train, batch, jax.random.key(0))[1]
+        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    def evaluate_all(parts: Parts, train: TrainState, batch: Batch) -> dict[str, jax.Array]:
+        one = build_evaluate(parts)
+        count = count_of(batch.inputs)
+        if count <= VALIDATION_CHUNK:
+            return row_of(parts._replace(penalty=None), one(train.params, train.state, batch))
+        chunks = -(-count // VALIDATION_CHUNK)
+
+        def add(sums, i):
+            positions = i * VALIDATION_CHUNK + jnp.arange(VALIDATION_CHUNK)
+            part = take(batch, jnp.minimum(positions, count - 1))
+            new = one(train.params, train.state, part._replace(present=positions < count))
+            return merge_sums(parts.streams, sums, new), None
+
+        first = take(batch, jnp.arange(VALIDATION_CHUNK))
+        full = first._replace(present=jnp.ones(VALIDATION_CHUNK, bool))
+        sums, _ = lax.scan(add, one(train.params, train.state, full), jnp.arange(1, chunks))
+        return row_of(parts._replace(penalty=None), sums)
+
+    def run_epoch(parts: Parts, data: Data, train: TrainState, key: jax.Array) -> tuple[TrainState, Sums]:
+        update = build_update(parts)
+        count = count_of(data.inputs)
+        size = min(plan.batch_size, count)
+        full, tail = divmod(count, size)
+        order = shuffle(child(key, "shuffle"), count)
+        steps_key = child(key, "steps")
+        masked = tail > 0 and plan.masked_tail
+        if masked:
+            full, tail = full + 1, 0
+            order = jnp.concatenate([order, jnp.zeros(full * size - count, jnp.int32)])
+
+        def batch_at(indices, number):
+            present = number * size + jnp.arange(size) < count if masked else None
+            weights = None if data.weights is None else take(data.weights, indices)
+            return Batch(take(data.inputs, indices), take(data.targets, indices), weights, present)
+
+        def step(carry, at):
+            train, sums = carry
+            number, indices = at
+            train, new = update(train, batch_at(indices, number), jax.random.fold_in(steps_key, number))
+            return (train, merge_sums(parts.streams, sums, new)), None
+
+        sums = zero_sums(parts, train, batch_at(order[:size], 0))
+        batches = order[: full * size].reshape(full, size)
+        (train, sums), _ = lax.scan(step, (train, sums), (jnp.arange(full), batches))
+        if tail:
+            last = order[full * size :]
+            weights = None if data.weights is None else take(data.weights, last)
+            batch = Batch(take(data.inputs, last), take(data.targets, last), weights)
+            train, new = update(train, batch, jax.random.fold_in(steps_key, full))
+            sums = merge_sums(parts.streams, sums, new)
+        return train, sums
+
+    def end_epoch(parts: Parts, old: TrainState, carry: Carry, sums: Sums, validation: Batch | None, at) -> Carry:
+        """Row, divergence check, validation and observers after an epoch; ``carry.train`` is the new state."""
+        row = row_of(parts, sums)
+        finite = jnp.isfinite(row["loss"]) & all_finite(carry.train.params)
+        train = jax.tree.map(lambda n, o: jnp.where(finite, n, o), carry.train, old)
+        rate = find_rate(carry.train.optimizer_state)
+        if validation is not None:
+            row |= {f"validation_{name}": value for name, value in evaluate_all(parts, train, validation).items()}
+        if rate is not None:
+            row["learning_rate"] = rate
+        epoch = carry.epoch + 1
+        seen = row | {"auto": row.get("validation_loss", row["loss"])}
+        memories, stop = [], jnp.bool_(False)
+        for observer, memory in zip(plan.observers, carry.memories, strict=True):
+            memory, wants = observer.update(memory, Snapshot(train.params, train.state, epoch, seen))
+            memories.append(memory)
+            stop = stop | wants
+        code = jnp.where(finite, jnp.where(stop, STOPPED, RUNNING), DIVERGED).astype(jnp.int32)
+        rows = {name: values.at[at].set(row[name].astype(values.dtype)) for name, values in carry.rows.items()}
+        return Carry(train, epoch, tuple(memories), rows, code)
+
+    def columns(parts: Parts, optimizer_state: Any, validated: bool) -> list[str]:
+        own = ["loss", *(["penalty"] if parts.penalty is not None else []), *parts.streams]
+        held = [f"validation_{name}" for name in ("loss", *parts.streams)] if validated else []
+        return own + held + (["learning_rate"] if find_rate(optimizer_state) is not None else [])
+
+    @functools.partial(jax.jit, static_argnames=("input_shape", "validated"))
+    def start(key, hyperparameters, params=None, state=None, *, input_shape, validated) -> Carry:
+        parts = bind(plan, hyperparameters)
+        if params is None:
+            params, state, _ = parts.model.init(child(key, "init"), input_shape)
+        train = TrainState(params, state, parts.optimizer.init(params))
+        memories = tuple(o.init(Snapshot(params, state, jnp.int32(0), {})) for o in plan.observers)
+        rows = {name: jnp.zeros(CAPACITY) for name in columns(parts, train.optimizer_state, validated)}
+        return Carry(train, jnp.int32(0), memories, rows, jnp.int32(RUNNING))
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def segment(carry: Carry, data: Data, key, hyperparameters, end) -> Carry:
+        parts = bind(plan, hyperparameters)
+        first = carry.epoch
+
+        def epoch(carry: Carry) -> Carry:
+            train, sums = run_epoch(parts, data, carry.train, jax.random.fold_in(key, carry.epoch))
+            at = carry.epoch - first
+            return end_epoch(parts, carry.train, carry._replace(train=train), sums, data.validation, at)
+
+        return lax.while_loop(lambda c: (c.epoch < end) & (c.code == RUNNING), epoch, carry)
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def chunk(train: TrainState, sums: Sums | None, batches: Batch, key, number, hyperparameters):
+        """Steps over batches stacked on a first axis, the first of them being step ``number`` of the epoch."""
+        parts = bind(plan, hyperparameters)
+        update = build_update(parts)
+        steps_key = child(key, "steps")
+
+        def step(carry, at):
+            train, sums = carry
+            i, batch = at
+            train, new = update(train, batch, jax.random.fold_in(steps_key, i))
+            return (train, merge_sums(parts.streams, sums, new)), None
+
+        if sums is None:
+            sums = zero_sums(parts, train, jax.tree.map(lambda x: x[0], batches))
+        count = count_of(batches)
+        (train, sums), _ = lax.scan(step, (train, sums), (number + jnp.arange(count), batches))
+        return train, sums
+
+    @jax.jit
+    def finish(old: TrainState, carry: Carry, sums: Sums, validation: Batch | None, at, hyperparameters) -> Carry:
+        return end_epoch(bind(plan, hyperparameters), old, carry, sums, validation, at)
+
+    @jax.jit
+    def evaluate(train: TrainState, batch: Batch, hyperparameters) -> dict[str, jax.Array]:
+        return evaluate_all(bind(plan, hyperparameters), train, batch)
+
+    return Program(start, segment, chunk, finish, evaluate)
+
+
