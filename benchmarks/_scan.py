@@ -83,21 +83,22 @@ def on_device(task: Task):
     return tuple(jnp.asarray(a) for a in task.arrays())
 
 
-def start(task: Task, optimizer):
-    """Parameters and optimizer state, compiled as one program."""
+def starter(task: Task, optimizer):
+    """Key to parameters and optimizer state, one compiled program."""
 
     @jax.jit
-    def begin(key):
+    def start(key):
         params = initialize(key, task.widths)
         return params, optimizer.init(params)
 
-    return begin(jax.random.key(0))
+    return start
 
 
 def loop(task: Task) -> Callable[[int], None]:
     """A jitted step, donated, in a Python loop; the batch is taken inside the step, which counts for itself."""
     x, y, *_ = on_device(task)
     optimizer = OptaxAdam()
+    start = starter(task, optimizer)
     key = jax.random.key(1)
     order = jax.jit(functools.partial(shuffled, count=task.examples))
 
@@ -109,7 +110,7 @@ def loop(task: Task) -> Callable[[int], None]:
         return (index + 1, inner), loss
 
     def run(epochs: int) -> None:
-        carry = jnp.zeros((), jnp.int32), start(task, optimizer)
+        carry = jnp.zeros((), jnp.int32), start(jax.random.key(0))
         for epoch in range(epochs):
             rows = order(key, epoch)
             for _ in range(task.steps):
@@ -122,6 +123,7 @@ def loop(task: Task) -> Callable[[int], None]:
 def bare(task: Task, optimizer: Any) -> Callable[[int], None]:
     """Full batches only, no validation, nothing kept but the epoch's mean loss."""
     x, y, *_ = on_device(task)
+    start = starter(task, optimizer)
 
     @functools.partial(jax.jit, static_argnames="epochs")
     def train(carry, key, x, y, epochs: int):
@@ -133,7 +135,7 @@ def bare(task: Task, optimizer: Any) -> Callable[[int], None]:
         return lax.scan(epoch_of, carry, jnp.arange(epochs))
 
     def run(epochs: int) -> None:
-        jax.block_until_ready(train(start(task, optimizer), jax.random.key(1), x, y, epochs))
+        jax.block_until_ready(train(start(jax.random.key(0)), jax.random.key(1), x, y, epochs))
 
     return run
 
@@ -150,6 +152,7 @@ def same_work(task: Task) -> Callable[[int], None]:
     """What ``fit`` does: every example once an epoch, loss and accuracy of both parts, a copy of the best so far."""
     x, y, x_validation, y_validation = on_device(task)
     optimizer = OptaxAdam()
+    start = starter(task, optimizer)
     steps = -(-task.examples // task.batch)
 
     def masked_step(carry, x, y, mask):
@@ -183,7 +186,7 @@ def same_work(task: Task) -> Callable[[int], None]:
         return lax.scan(epoch_of, (carry, (carry[0], jnp.inf)), jnp.arange(epochs))
 
     def run(epochs: int) -> None:
-        carry = start(task, optimizer)
+        carry = start(jax.random.key(0))
         jax.block_until_ready(train(carry, jax.random.key(1), x, y, x_validation, y_validation, epochs))
 
     return run

@@ -31,10 +31,7 @@ class WorkerFailed(RuntimeError):
 
 
 class Worker:
-    """One contender in a process of its own: a line with a number of epochs goes in, a line of JSON comes out.
-
-    Between its turns the process is stopped, so that spinning thread pools cannot take the cores from the others.
-    """
+    """One contender in a process of its own: a line with a number of epochs goes in, a line of JSON comes out."""
 
     def __init__(self, command: Sequence[str]):
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- lives as long as the process
@@ -47,15 +44,19 @@ class Worker:
             env=environment(),
         )
 
+    def pause(self) -> None:
+        """Stop the process, so that its spinning thread pools cannot take the cores from the others."""
+        self.process.send_signal(signal.SIGSTOP)
+
     def turn(self, epochs: int) -> dict[str, Any]:
-        """Train ``epochs`` epochs and give back the reply; the process is asleep before and after."""
+        """Train ``epochs`` epochs and give back the reply; the process is paused before and after."""
         assert self.process.stdin is not None
         self.process.send_signal(signal.SIGCONT)
         try:
             print(epochs, file=self.process.stdin, flush=True)
             return self.reply()
         finally:
-            self.process.send_signal(signal.SIGSTOP)
+            self.pause()
 
     def reply(self) -> dict[str, Any]:
         """The next line that the process writes, decoded."""

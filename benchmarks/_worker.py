@@ -1,7 +1,7 @@
 """A contender's process: ``_worker.py MODULE:BUILDER FOLDER [--once EPOCHS]``.
 
-It answers each line "epochs" with ``{"seconds": …}`` on its standard output; ``--once`` runs that many epochs, answers
-and ends. Nothing but the contender's own imports is loaded, so that a fresh process is timed honestly.
+When it is ready it says ``{}``, then it answers each line "epochs" with ``{"seconds": …}`` on its
+standard output; ``--once`` runs that many epochs, answers and ends. Nothing but the contender's own imports is loaded, so that a fresh process is timed honestly.
 """
 
 import importlib
@@ -26,6 +26,7 @@ def main() -> None:
     if once:
         print(json.dumps({**timed(run, int(once[1])), "peak_memory": peak_memory()}), file=answers, flush=True)
         return
+    print("{}", file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(timed(run, int(line))), file=answers, flush=True)
 

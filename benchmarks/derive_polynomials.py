@@ -81,11 +81,6 @@ def log1p_series(e):
     return (mp.log1p(e) / e - 1) / e if e else mp.mpf(-0.5)
 
 
-def tanh_series(s):
-    x = mp.sqrt(s)
-    return (mp.tanh(x) / x - 1) / s if s > mp.mpf(10) ** -12 else -mp.mpf(1) / 3
-
-
 def expm1_series(z):
     return (mp.expm1(z) - z) / (z * z) if abs(z) > mp.mpf(10) ** -12 else mp.mpf(1) / 2 + z / 6
 
@@ -107,7 +102,6 @@ T_LOW, T_HIGH = -1.0, (14.5 - 4) / (14.5 + 4)
 FITS = {
     "EXPM1": Fit(expm1_series, lambda z: z * z / mp.expm1(z) if z else mp.mpf(0), -0.7, 0.3466, 5),
     "LOG1P": Fit(log1p_series, lambda e: e * e / mp.log1p(e) if e else mp.mpf(0), 0.0, 1.0, 8),
-    "TANH": Fit(tanh_series, lambda s: mp.sqrt(s) * s / mp.tanh(mp.sqrt(s)) if s else mp.mpf(0), 0.0, 0.36, 4),
     "SILU": Fit(lambda d: _silu(d + mp.mpf("1.3")), lambda d: 1 / _silu(d + mp.mpf("1.3")), -0.3, 0.3, 4),
     "GELU_TANH": Fit(
         lambda d: _gelu_tanh(d + mp.mpf("0.775")), lambda d: 1 / _gelu_tanh(d + mp.mpf("0.775")), -0.225, 0.225, 5
@@ -121,7 +115,7 @@ ROOTS = {"SILU_ROOT": SILU_ROOT, "GELU_TANH_ROOT": GELU_TANH_ROOT, "GELU_ROOT": 
 def lawson(basis, values, weights):
     """Coefficients that make ``max |weights (basis @ c - values)|`` small: least squares, reweighted by the error."""
     emphasis = np.full(len(values), 1.0 / len(values))
-    best, best_error = None, np.inf
+    best, best_error = np.zeros(basis.shape[1]), np.inf
     for _ in range(SWEEPS):
         w = np.sqrt(emphasis) * weights
         # Columns scaled to unit length: powers of a small variable differ by orders of magnitude.

@@ -48,7 +48,7 @@ class Entry:
     sources: tuple[str, ...] = ()
     errata: tuple[str, ...] = ()
     conventions: Mapping[str, str] = field(default_factory=dict)
-    see_also: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
     symbols: Mapping[str, str] = field(default_factory=dict)
     vectors: tuple[str, ...] = ()
 
@@ -61,6 +61,11 @@ class Entry:
     def derivative_equation(self) -> str:
         """The derivative in LaTeX; empty where the entry has none."""
         return _expression.latex(self.derivative_expression, self.vectors) if self.derivative_expression else ""
+
+    @property
+    def see_also(self) -> tuple[str, ...]:
+        """Related entries, and those of other kinds with the same name, as ``"penalty l1"``."""
+        return self.related + tuple(f"{e.kind} {e.name}" for e in _registry.homonyms(self))
 
     @property
     def derivative(self) -> Callable[..., jax.Array] | None:
@@ -181,7 +186,7 @@ def entry(
                 sources=tuple(sources),
                 errata=tuple(errata),
                 conventions=types.MappingProxyType(dict(conventions or {})),
-                see_also=tuple(see_also),
+                related=tuple(see_also),
                 symbols=types.MappingProxyType({**_SYMBOLS.get(kind, {}), **(symbols or {})}),
                 vectors=_VECTORS.get(kind, ()) if vectors is None else tuple(vectors),
             )

@@ -172,8 +172,8 @@ _GREEK = {
 }  # fmt: skip
 _SUPERSCRIPT = dict(zip("0123456789+-−xytni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ˣʸᵗⁿⁱ", strict=True))
 _SUBSCRIPT = dict(zip("0123456789ijktxy", "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜₓᵧ", strict=True))
-_RELATION = {ast.Lt: ("<", "<"), ast.LtE: (r"\le", "≤"), ast.Gt: (">", ">"), ast.GtE: (r"\ge", "≥"),
-             ast.Eq: ("=", "="), ast.NotEq: (r"\ne", "≠")}  # fmt: skip
+_RELATION = {ast.Lt: ("<", "<"), ast.LtE: (r"\leq", "≤"), ast.Gt: (">", ">"), ast.GtE: (r"\geq", "≥"),
+             ast.Eq: ("=", "="), ast.NotEq: (r"\neq", "≠")}  # fmt: skip
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(1, 6)
 

@@ -51,10 +51,21 @@ def find(name: str, kind: str | None = None) -> "Entry":
         raise TypeError(f"a name must be a string; got {name!r}")
     if kind is not None:
         _check.one_of("kind", kind, KINDS)
+    folded = _check.fold(name)
     for each in KINDS:
-        if kind in (None, each) and _check.fold(name) in _names[each]:
-            return _entries[each][_names[each][_check.fold(name)]]
+        if kind in (None, each) and folded in _names[each]:
+            return _entries[each][_names[each][folded]]
+    for each in KINDS:  # "penalty l1" is the l1 among the penalties
+        if kind in (None, each) and folded.startswith(each) and folded[len(each) :] in _names[each]:
+            return _entries[each][_names[each][folded[len(each) :]]]
     raise UnknownName(f"no {kind or 'entry'} is called {name!r}; {_check.did_you_mean(name, known_names(kind))}")
+
+
+def homonyms(entry: "Entry") -> list["Entry"]:
+    """Entries of other kinds that ``entry.name`` is a name of."""
+    folded = _check.fold(entry.name)
+    others = (kind for kind in KINDS if kind != entry.kind and folded in _names[kind])
+    return [_entries[kind][_names[kind][folded]] for kind in others]
 
 
 class UnknownName(KeyError):

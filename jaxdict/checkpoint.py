@@ -134,8 +134,8 @@ def save(path: str | os.PathLike[str], tree: Any, *, metadata: Mapping[str, Any]
 
     Raises:
       TypeError: a leaf that a checkpoint cannot hold, metadata that JSON cannot say.
-      CheckpointError: two leaves of one name, more JSON than a header holds, a failing write.
-      OSError: the folder cannot be written.
+      CheckpointError: two leaves of one name, more JSON than a header holds.
+      OSError: the folder cannot be written, the disk is full.
       ModuleNotFoundError: safetensors is not installed.
     """
     path, own = Path(path), {}
@@ -186,17 +186,20 @@ def _write(path: Path, arrays: dict[str, np.ndarray], text: dict[str, str]) -> N
     safetensors = _safetensors()
     path.parent.mkdir(parents=True, exist_ok=True)
     _clean(path.parent, glob.escape(path.name))
+    try:
+        content = safetensors.numpy.save(arrays, metadata=text)  # save_file would make it readable to its owner only
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: could not be written: {error}") from error
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     _writing.add(temporary.name)
     try:
-        try:
-            safetensors.numpy.save_file(arrays, temporary, metadata=text)
-        except safetensors.SafetensorError as error:
-            raise CheckpointError(f"{path}: could not be written: {error}") from error
-        _sync(temporary)
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
         if os.name == "posix":  # elsewhere a folder cannot be opened
-            _sync(path.parent)
+            _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
         _writing.discard(temporary.name)
@@ -211,8 +214,8 @@ def _safetensors() -> Any:
     return safetensors
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

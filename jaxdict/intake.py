@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxdict import data as data_room
@@ -122,13 +121,18 @@ class Fit:
             task = "binary" if self.unit_interval else None
             _, targets = data_room.check(None, targets, task=task, classes=self.classes, name=name)
         try:
-            values = jax.eval_shape(self.loss, self.outputs, jax.tree.map(lambda x: jnp.asarray(x[:1]), targets))
+            values = jax.eval_shape(self.loss, self.outputs, one_of(targets))
         except (TypeError, ValueError) as error:
             raise type(error)(f"the loss does not fit the model and the targets of {name}: {error}") from None
         if values.ndim == 0 or values.shape[0] != 1:
             label = getattr(self.loss, "__name__", "the loss")
             raise ValueError(f"{label} must give one value an example, shape (batch,); got {values.shape}")
         return targets
+
+
+def one_of(tree: Any) -> Any:
+    """The shapes and types of a batch of one example."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), jax.dtypes.canonicalize_dtype(x.dtype)), tree)
 
 
 def _parameter_names(function: Callable) -> list[str]:

@@ -266,7 +266,7 @@ def _log1p(e: jax.Array) -> jax.Array:
 
 def _bernoulli_rule(z, y):
     positive = z >= 0
-    a = jnp.where(positive, z, -z)  # not abs, whose derivative at 0 would be 0
+    a = jnp.where(positive, z, -z)  # not abs, whose derivative at 0 is anyone's choice
     e = jnp.exp(-a)
     wrong = jnp.where(positive, 1 - y, y)  # what the target gives to the side that z speaks against
     value = jnp.where(wrong == 0, 0, a * wrong) + _log1p(e)
@@ -372,12 +372,11 @@ def _dense(logits, targets):
 @functools.partial(_dense.defjvp, symbolic_zeros=True)
 def _(primals, tangents):
     logits, targets = primals
-    change = jnp.zeros_like(logits)
-    if not isinstance(tangents[0], SymbolicZero):
-        change += _dense_slope(logits, targets) * tangents[0]
-    if not isinstance(tangents[1], SymbolicZero):
-        change += _tamed(_surprise(logits), targets) * tangents[1]
-    return _dense(logits, targets), jnp.sum(change, axis=-1)
+    slopes = _dense_slope, lambda z, y: _tamed(_surprise(z), y)
+    moving = zip(slopes, tangents, strict=True)
+    changes = [slope(logits, targets) * t for slope, t in moving if not isinstance(t, SymbolicZero)]
+    value = _dense(logits, targets)
+    return value, jnp.sum(functools.reduce(jnp.add, changes), axis=-1) if changes else jnp.zeros_like(value)
 
 
 @jax.custom_jvp

@@ -19,7 +19,7 @@ from jaxdict import _cache, _check, _registry
 from jaxdict._entry import entry
 
 
-def _add(a: Any, b: Any) -> Any:
+def add(a: Any, b: Any) -> Any:
     return jax.tree.map(jnp.add, a, b)
 
 
@@ -34,7 +34,7 @@ class Stream(NamedTuple):
 
     sums: Callable[[Any, Any, jax.Array], Any]
     value: Callable[[Any], jax.Array]
-    merge: Callable[[Any, Any], Any] = _add
+    merge: Callable[[Any, Any], Any] = add
 
 
 Metric: TypeAlias = str | Stream | Callable[..., Any]
@@ -337,7 +337,7 @@ def _r2_sums(predictions, targets, weights):
     w = jnp.where(present, weights, 0)[:, None]
     weight = jnp.sum(w)
     start = jnp.where(weight > 0, b[jnp.argmax(present)], 0).astype(jnp.float32)
-    away = jnp.where(present[:, None], b - start.astype(b.dtype), 0).astype(jnp.float32)
+    away = jnp.where(present[:, None], b - start[None].astype(b.dtype), 0).astype(jnp.float32)
     error = jnp.where(present[:, None], b - a, 0).astype(jnp.float32)
     mean = jnp.sum(w / jnp.where(weight > 0, weight, 1) * away, axis=0)
     spread = jnp.sum(w * jnp.square(away - mean[None]), axis=0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxdict import _check, _registry, layers
 from jaxdict._entry import entry
+from jaxdict._foreign import from_equinox, from_flax
 from jaxdict.layers import CONSTRUCTORS, Model, Spec, buildable, child
 
 __all__ = ["Model", "as_model", "from_equinox", "from_flax", "mlp", "serial", "spec_from_json", "spec_to_json", "summary"]

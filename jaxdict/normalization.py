@@ -28,7 +28,7 @@ from jaxdict._entry import entry
     conventions={
         "torch": "BatchNorm: eps 1e-5; momentum 0.1 is the weight of the new value (0.9 here); the running variance is"
         " unbiased, m/(m - 1) of this one; a batch of one is an error",
-        "keras": "BatchNormalization: eps 1e-3, momentum 0.99 of the old value, biased; a batch of one gives the offset",
+        "keras": "BatchNormalization: eps 1e-3, momentum 0.99 of the old value, biased; one example gives the offset",
         "flax": "BatchNorm: eps 1e-5, momentum 0.99 of the old value, biased",
         "S2": "momentum 0.9 or 0.99 of the old value, eps about 1e-5",
     },
@@ -112,27 +112,22 @@ def batch_statistics(
     others = tuple(i for i in range(x.ndim) if i != place)
     if 0 in (x.shape[i] for i in others):
         raise ValueError(f"x of shape {x.shape} has no examples")
-    # Sums are taken about one example, so that a large mean costs no digits of the variance.
+    # Averages are taken about one example, so that a large mean costs no digits of the variance.
+    share = None
     if weights is None:
-        about = _first(x, others, 0)
-        average = jnp.mean
+        about = _element(x, others, 0)
     else:
         weights = jnp.asarray(weights, x.dtype)
         if place == 0 or weights.shape != x.shape[:1]:
             raise ValueError(f"weights must have shape ({x.shape[0]},), axis 0 of x; got {weights.shape}, axis {axis}")
-        about = _first(x, others, jnp.argmax(weights))
-        weights = weights.reshape(-1, *[1] * (x.ndim - 1))
-        x = jnp.where(weights > 0, x, about)
-        count = jnp.sum(weights) * (x.size // x.shape[0] // x.shape[place])
-        share = weights / jnp.where(count > 0, count, 1)
-
-        def average(values, axis, keepdims=False):
-            return jnp.sum(values * share, axis=axis, keepdims=keepdims)
-
+        about = _element(x, others, jnp.argmax(weights))
+        total = jnp.sum(weights) * (x.size // x.shape[0] // x.shape[place])
+        share = (weights / jnp.where(total > 0, total, 1)).reshape(-1, *[1] * (x.ndim - 1))
+        x = jnp.where(share > 0, x, about)
     x = x - about
-    shift = average(x, axis=others, keepdims=True)
-    variance = average(jnp.square(x - shift), axis=others)
-    return (about + shift).reshape(-1), variance
+    shift = _average(x, share, others)
+    variance = _average(jnp.square(x - shift), share, others)
+    return (about + shift).reshape(-1), variance.reshape(-1)
 
 
 def update_running(
@@ -153,6 +148,8 @@ def update_running(
       TypeError: a momentum that is not a number.
     """
     _check.number("momentum", momentum, low=0, high=1)
+    if np.ndim(momentum):
+        raise ValueError(f"momentum must be a scalar; got shape {np.shape(momentum)}")
     _check.same_shape("old", old, "new", new)
     old = _check.floating(old, name="old")
     dtype = _check.compute_dtype(old.dtype)
@@ -170,12 +167,15 @@ def _axis(x: jax.Array, axis: int) -> int:
     return axis % x.ndim
 
 
-def _first(x: jax.Array, axes: tuple[int, ...], example: Any) -> jax.Array:
-    """One element of every feature, of the given example where axis 0 is no feature axis; no gradient."""
+def _element(x: jax.Array, axes: tuple[int, ...], example: Any) -> jax.Array:
+    """One element of every feature, from the given place on axis 0 and the first on the others; no gradient."""
     for axis in axes:
-        at = example if axis == 0 else 0
-        x = jax.lax.dynamic_slice_in_dim(x, at, 1, axis)
+        x = jax.lax.dynamic_slice_in_dim(x, example if axis == 0 else 0, 1, axis)
     return jax.lax.stop_gradient(x)
+
+
+def _average(x: jax.Array, share: jax.Array | None, axes: tuple[int, ...]) -> jax.Array:
+    return jnp.mean(x, axes, keepdims=True) if share is None else jnp.sum(x * share, axes, keepdims=True)
 
 
 __all__ = ["batch_norm", "batch_statistics", "update_running"]

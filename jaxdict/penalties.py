@@ -16,11 +16,17 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxdict import _check
+from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
 
 Mask: TypeAlias = str | bool | Callable[[Any], Any] | Any
 
 _KINK = "S0 {} writes |θ|/θ, undefined at 0; the derivative is 0 there."
+
+
+@closed_form(lambda x: (jnp.abs(x), (jnp.sign(x),)))
+def _absolute(x):
+    return jnp.abs(x)  # JAX's own derivative at 0 is 1
 
 
 def _chosen(params: Any, mask: Mask | None) -> list[jax.Array]:
@@ -106,7 +112,7 @@ def l1(params: Any, strength: ArrayLike, *, mask: Mask | None = None) -> jax.Arr
       ValueError: ``strength`` below 0 or no scalar, a glob without a match, or a mask of another structure.
       TypeError: complex leaves, a mask of other things than bools, or ``strength`` not a number.
     """
-    return _total(_chosen(params, mask), _scalar("strength", strength), jnp.abs)
+    return _total(_chosen(params, mask), _scalar("strength", strength), _absolute)
 
 
 @entry(
@@ -180,7 +186,7 @@ def elastic_net(params: Any, strength: ArrayLike, alpha: ArrayLike, *, mask: Mas
 
     def term(leaf):
         a = jnp.asarray(alpha, leaf.dtype)
-        return (1 - a) * jnp.square(leaf) + a * jnp.abs(leaf)
+        return (1 - a) * jnp.square(leaf) + a * _absolute(leaf)
 
     return _total(leaves, strength, term)
 

@@ -223,7 +223,7 @@ class Run:
         streams = self.plan.streams if metrics is None else tuple(streams_of(metrics).items())
         plan = _evaluating(self.plan, streams)
         train = TrainState(self.params, self.state, ())
-        batch = jax.tree.map(jnp.asarray, Batch(inputs, targets, weights))
+        batch = jax.device_put(Batch(inputs, targets, weights))
         row = program(plan).evaluate(train, batch, self.hyperparameters)
         return {name: float(value) for name, value in row.items()}
 

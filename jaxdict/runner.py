@@ -14,7 +14,7 @@ import numpy as np
 from jaxdict import _check, _registry
 from jaxdict import data as data_room
 from jaxdict._cache import constructor
-from jaxdict.intake import Fit, source
+from jaxdict.intake import Fit, one_of, source
 from jaxdict.layers import Model
 from jaxdict.losses import weights_of
 from jaxdict.models import as_model
@@ -109,7 +109,7 @@ class _Job:
         self.model: Model = model if isinstance(model, Model) else as_model(model(**matching(model, plain)))
         made = optimizer if hasattr(optimizer, "update") else None
         if made is None:
-            made = resolve_optimizer(optimizer, matching(optimizer, plain))
+            made = resolve_optimizer(optimizer, **matching(optimizer, plain))
             optimizer = optimizer if matching(optimizer, plain) else made
         streams = streams_of(a["metrics"])
         self._enter(a, loss)
@@ -158,7 +158,7 @@ class _Job:
             self.source = source(given)
             inputs, targets = data_room.check(*self.source.peek()[:2], name="the first batch")
         self.input_shape = _shape_of(inputs)
-        outputs = jax.eval_shape(self._forward, self.key, jax.tree.map(lambda x: jnp.asarray(x[:1]), inputs))
+        outputs = jax.eval_shape(self._forward, self.key, one_of(inputs))
         self.fits = Fit(loss, outputs)
         targets = self.fits(targets, "data")
         if self.source is not None:
@@ -175,8 +175,7 @@ class _Job:
             if weights is not None or a["class_weight"] is not None:
                 weights = weights_of(weights, a["class_weight"], _labels(targets), count)
             self.steps_per_epoch = -(-count // min(a["batch_size"], count))
-            place = functools.partial(jax.tree.map, jnp.asarray)
-            self.data = Data(place(inputs), place(targets), place(weights), self.validation)
+            self.data = jax.device_put(Data(inputs, targets, weights, self.validation))
 
     def _forward(self, key: jax.Array, inputs: Any) -> Any:
         params, state, _ = self.model.init(key, self.input_shape)
@@ -194,7 +193,7 @@ class _Job:
                 f"validation examples have the shape {_shape_of(inputs)}, training examples {self.input_shape}"
             )
         weights = weights_of(validation[2], None, None, count_of(inputs)) if len(validation) == 3 else None
-        return jax.tree.map(jnp.asarray, Batch(inputs, self.fits(targets, "validation"), weights))
+        return jax.device_put(Batch(inputs, self.fits(targets, "validation"), weights))
 
     def _shapes(self) -> Carry:
         params, state = self.initial
@@ -358,7 +357,7 @@ def _all_used(values: Mapping[str, Any], model, optimizer, loss, penalty) -> Non
     used: set[str] = set()
     for function, skip in builders:
         if callable(function) and not isinstance(function, Model) and not hasattr(function, "update"):
-            used |= set(matching(function, values, skip))
+            used |= set(matching(function, values, skip=skip))
     for name in values:
         if name not in used:
             raise ValueError(

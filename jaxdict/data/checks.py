@@ -88,19 +88,25 @@ def _narrow(label: str, array: Any) -> Any:
     """float64 to float32 and integers but uint8 to int32, when every value is finite and fits."""
     if _check.is_traced(array) or array.dtype in (bool, np.uint8):
         return array
-    xp: Any = jnp if isinstance(array, jax.Array) else np
     if jnp.issubdtype(array.dtype, jnp.floating):
         with np.errstate(over="ignore"):  # what float32 cannot hold is named just below
             narrow = array.astype(np.float32) if array.dtype.itemsize > 4 else array
-        finite = xp.isfinite(narrow)
+        seen = _look(narrow)
+        finite = (jnp if isinstance(seen, jax.Array) else np).isfinite(seen)
         if not finite.all():
             _refuse(label, array, finite, "float32 holds finite numbers only; fill or drop missing values first")
         return narrow
     if array.dtype.itemsize >= 4 and array.dtype != np.int32:
-        info = np.iinfo(np.int32)
-        if array.size and (int(array.max()) > info.max or int(array.min()) < info.min):
-            _refuse(label, array, (array <= info.max) & (array >= info.min), "whole numbers must fit int32")
+        info, seen = np.iinfo(np.int32), _look(array)
+        if seen.size and (int(seen.max()) > info.max or int(seen.min()) < info.min):
+            _refuse(label, array, (seen <= info.max) & (seen >= info.min), "whole numbers must fit int32")
     return array.astype(np.int32)
+
+
+def _look(array: Any) -> Any:
+    """The array to look at: NumPy's view of it, where that is free, or the array on its device."""
+    on_host = not isinstance(array, jax.Array) or all(device.platform == "cpu" for device in array.devices())
+    return np.asarray(array) if on_host else array
 
 
 def _target(label: str, array: Any, task: str | None, classes: int | None) -> Any:
@@ -111,14 +117,16 @@ def _target(label: str, array: Any, task: str | None, classes: int | None) -> An
         return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(np.float32)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         array = array.astype(np.int32)
+        seen = _look(array)
         top = 2 if task == "binary" and classes is None else classes
         if top is not None or task == "multiclass":
-            inside = (array >= 0) & (array < (top if top is not None else np.iinfo(np.int32).max))
+            inside = (seen >= 0) & (seen < (top if top is not None else np.iinfo(np.int32).max))
             if not inside.all():
                 bound = f"[0, {top})" if top is not None else "[0, classes)"
                 _refuse(label, array, inside, f"labels must be in {bound}: are they counted from 0?")
     elif task == "binary":
-        inside = (array >= 0) & (array <= 1)
+        seen = _look(array)
+        inside = (seen >= 0) & (seen <= 1)
         if not inside.all():
             _refuse(label, array, inside, "targets of a binary task must be in [0, 1]")
     elif task == "multiclass":

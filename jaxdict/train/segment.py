@@ -25,6 +25,7 @@ from jaxdict.train.step import (
     build_evaluate,
     build_update,
     fill,
+    fold_sums,
     matching,
     merge_sums,
     resolve_optimizer,
@@ -80,7 +81,7 @@ def bind(plan: Plan, hyperparameters: Mapping[str, Any]) -> Parts:
         model = model(**matching(model, hyperparameters))
     optimizer = plan.optimizer
     if not hasattr(optimizer, "update"):
-        optimizer = resolve_optimizer(optimizer, matching(optimizer, hyperparameters))
+        optimizer = resolve_optimizer(optimizer, **matching(optimizer, hyperparameters))
     return Parts(
         model=model,
         loss=fill(plan.loss, hyperparameters, skip=2),
@@ -153,11 +154,6 @@ class Program(NamedTuple):
 def program(plan: Plan) -> Program:
     """The program of ``plan``; the same object for equal plans, so that nothing is compiled twice."""
 
-    def zero_sums(parts: Parts, train: TrainState, batch: Batch) -> Sums:
-        """The sums of no examples: zeros, which every metric's merge leaves out."""
-        shapes = jax.eval_shape(build_update(parts), train, batch, jax.random.key(0))[1]
-        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-
     def evaluate_all(parts: Parts, train: TrainState, batch: Batch) -> dict[str, jax.Array]:
         one = build_evaluate(parts)
         count = count_of(batch.inputs)
@@ -165,16 +161,13 @@ def program(plan: Plan) -> Program:
             return row_of(parts._replace(penalty=None), one(train.params, train.state, batch))
         chunks = -(-count // VALIDATION_CHUNK)
 
-        def add(sums, i):
+        def measure(i):
             positions = i * VALIDATION_CHUNK + jnp.arange(VALIDATION_CHUNK)
             part = take(batch, jnp.minimum(positions, count - 1))
-            new = one(train.params, train.state, part._replace(present=positions < count))
-            return merge_sums(parts.streams, sums, new), None
+            return one(train.params, train.state, part._replace(present=positions < count))
 
-        first = take(batch, jnp.arange(VALIDATION_CHUNK))
-        full = first._replace(present=jnp.ones(VALIDATION_CHUNK, bool))
-        sums, _ = lax.scan(add, one(train.params, train.state, full), jnp.arange(1, chunks))
-        return row_of(parts._replace(penalty=None), sums)
+        each = lax.map(measure, jnp.arange(chunks))
+        return row_of(parts._replace(penalty=None), fold_sums(parts.streams, each))
 
     def run_epoch(parts: Parts, data: Data, train: TrainState, key: jax.Array) -> tuple[TrainState, Sums]:
         update = build_update(parts)
@@ -193,15 +186,13 @@ def program(plan: Plan) -> Program:
             weights = None if data.weights is None else take(data.weights, indices)
             return Batch(take(data.inputs, indices), take(data.targets, indices), weights, present)
 
-        def step(carry, at):
-            train, sums = carry
+        def step(train, at):
             number, indices = at
-            train, new = update(train, batch_at(indices, number), jax.random.fold_in(steps_key, number))
-            return (train, merge_sums(parts.streams, sums, new)), None
+            return update(train, batch_at(indices, number), jax.random.fold_in(steps_key, number))
 
-        sums = zero_sums(parts, train, batch_at(order[:size], 0))
         batches = order[: full * size].reshape(full, size)
-        (train, sums), _ = lax.scan(step, (train, sums), (jnp.arange(full), batches))
+        train, each = lax.scan(step, train, (jnp.arange(full), batches))
+        sums = fold_sums(parts.streams, each)
         if tail:
             last = order[full * size :]
             weights = None if data.weights is None else take(data.weights, last)
@@ -265,17 +256,13 @@ def program(plan: Plan) -> Program:
         update = build_update(parts)
         steps_key = child(key, "steps")
 
-        def step(carry, at):
-            train, sums = carry
+        def step(train, at):
             i, batch = at
-            train, new = update(train, batch, jax.random.fold_in(steps_key, i))
-            return (train, merge_sums(parts.streams, sums, new)), None
+            return update(train, batch, jax.random.fold_in(steps_key, i))
 
-        if sums is None:
-            sums = zero_sums(parts, train, jax.tree.map(lambda x: x[0], batches))
-        count = count_of(batches)
-        (train, sums), _ = lax.scan(step, (train, sums), (number + jnp.arange(count), batches))
-        return train, sums
+        train, each = lax.scan(step, train, (number + jnp.arange(count_of(batches)), batches))
+        new = fold_sums(parts.streams, each)
+        return train, new if sums is None else merge_sums(parts.streams, sums, new)
 
     @jax.jit
     def finish(old: TrainState, carry: Carry, sums: Sums, validation: Batch | None, at, hyperparameters) -> Carry:

@@ -1,6 +1,7 @@
 """The step: one pure update of parameters, model state and optimizer state by one batch."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -63,6 +64,19 @@ def merge_sums(streams: Mapping[str, metrics.Stream], a: Sums, b: Sums) -> Sums:
     """The sums of two batches together."""
     merged = {name: stream.merge(a.metrics[name], b.metrics[name]) for name, stream in streams.items()}
     return Sums(a.loss + b.loss, a.weight + b.weight, a.penalty + b.penalty, merged)
+
+
+def fold_sums(streams: Mapping[str, metrics.Stream], each: Sums) -> Sums:
+    """The sums of batches stacked on a first axis, all together."""
+
+    def fold(merge, stacked):
+        if merge is metrics.add:
+            return jax.tree.map(lambda x: jnp.sum(x, axis=0), stacked)
+        first, rest = (jax.tree.map(lambda x, part=part: x[part], stacked) for part in (0, slice(1, None)))
+        return jax.lax.scan(lambda total, one: (merge(total, one), None), first, rest)[0]
+
+    folded = {name: fold(stream.merge, each.metrics[name]) for name, stream in streams.items()}
+    return Sums(*(jnp.sum(x) for x in each[:3]), metrics=folded)
 
 
 def row_of(parts: Parts, sums: Sums) -> dict[str, jax.Array]:
@@ -183,14 +197,14 @@ def build_evaluate(parts: Parts) -> Callable[[Any, Any, Batch], Sums]:
     return evaluate
 
 
-def resolve_optimizer(optimizer: Any, options: Mapping[str, Any] | None = None) -> Any:
+def resolve_optimizer(optimizer: Any, **options: Any) -> Any:
     """An optax transformation from one, from an optimizer's name, or from a function that makes one."""
     optimizer = _registry.function(optimizer, "optimizer")
     if hasattr(optimizer, "update") and hasattr(optimizer, "init"):
         return optimizer
     if not callable(optimizer):
         raise TypeError(f"optimizer must be an optax transformation, a name or a function; got {optimizer!r}")
-    made = optimizer(**(options or {}))
+    made = optimizer(**options)
     if not (hasattr(made, "update") and hasattr(made, "init")):
         raise TypeError(f"the optimizer function must give an optax transformation; got {type(made).__name__}")
     return made
@@ -262,10 +276,8 @@ def streams_of(chosen: Any) -> dict[str, metrics.Stream]:
     return streams
 
 
-def matching(function: Callable, hyperparameters: Mapping[str, Any], skip: int = 0) -> dict[str, Any]:
+def matching(function: Callable, hyperparameters: Mapping[str, Any], *, skip: int = 0) -> dict[str, Any]:
     """Those hyperparameters that ``function`` takes by name, its first ``skip`` parameters apart."""
-    import inspect
-
     try:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
     except (TypeError, ValueError):
@@ -276,7 +288,7 @@ def matching(function: Callable, hyperparameters: Mapping[str, Any], skip: int =
     return {name: value for name, value in hyperparameters.items() if name in takes}
 
 
-def fill(function: Callable, hyperparameters: Mapping[str, Any], skip: int) -> Callable:
+def fill(function: Callable, hyperparameters: Mapping[str, Any], *, skip: int) -> Callable:
     """``function`` with its matching hyperparameters filled in."""
-    options = matching(function, hyperparameters, skip)
+    options = matching(function, hyperparameters, skip=skip)
     return functools.partial(function, **options) if options else function

@@ -1,0 +1,140 @@
+"""``x`` times a smooth step: swish and gelu.
+
+They are written with ``a = |x|`` and the tail ``q`` of the step at ``-a``: the value is ``max(x, 0) - a q``, and the
+derivative is ``g`` for x < 0 and ``1 - g`` for x >= 0, where ``g`` is the slope at ``-a``. Nothing cancels but at the
+root of ``g``, which is taken out as a factor, and nothing is infinite.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jaxdict import _check
+from jaxdict._entry import entry
+from jaxdict.activations import _kernels
+from jaxdict.activations._kernels import elementwise, high_part, near_root, polynomial
+
+_FAR = 800.0  # exp(-800) is 0 in float64 too
+
+
+def _swish(x, beta):
+    largest = jnp.finfo(x.dtype).max
+    finite = jnp.clip(x, -largest, largest)  # inf times a tail of 0 would be NaN
+    u = beta * finite
+    a = jnp.minimum(jnp.abs(u), _FAR)
+    q = jax.lax.logistic(-a)
+    tail = finite * q
+    bracket = 1 - a * (1 - q)
+    if not _kernels.is_wide(x):
+        at_root = (1 - q) * near_root(a, _kernels.SILU_ROOT, polynomial(a - 1.3, _kernels.SILU))
+        bracket = jnp.where(jnp.abs(a - 1.3) < 0.3, at_root, bracket)
+    g = q * bracket
+    value = jnp.where(u >= 0, x - tail, tail)
+    return value, (jnp.where(u >= 0, 1 - g, g), tail * (finite * (1 - q)))
+
+
+@entry(
+    "activation",
+    equation="x*sigma(beta*x)",
+    derivative="sigma(beta*x)*(1 + beta*x*(1 - sigma(beta*x)))",
+    aliases=("silu", "sigmoid linear unit", "sigmoid-weighted linear unit"),
+    sources=("S3", "Elfwing, Uchibe & Doya 2018", "Ramachandran, Zoph & Le 2017"),
+    errata=("S3 says that the gradient is not 0 for x < 0: it is at one point, x = -1.2785 for beta = 1.",),
+    conventions={"torch": "F.silu, beta fixed at 1", "keras": "silu, beta fixed at 1", "jax": "silu, beta fixed at 1"},
+    see_also=("gelu", "sigmoid"),
+)
+@elementwise(_swish)
+def swish(x: jax.typing.ArrayLike, beta: jax.typing.ArrayLike = 1.0) -> jax.Array:
+    """Swish, ``x*sigmoid(beta*x)``; SiLU at ``beta = 1``.
+
+    Args:
+      x: any shape, any real dtype; integers become the default float.
+      beta: sharpness of the gate, from ``x/2`` at 0 towards ReLU; differentiable.
+
+    Returns:
+      Same shape and dtype as ``x``; 0 at -inf for positive ``beta``.
+
+    Raises:
+      TypeError: complex input.
+    """
+    return _swish(x, beta)[0]
+
+
+def _gelu_exact(x):
+    if _kernels.is_wide(x):
+        a = jnp.minimum(jnp.abs(x), 40.0)
+        tail = jax.lax.erfc(a * math.sqrt(0.5)) / 2
+        g = tail - a * jnp.exp(-a * a / 2) / math.sqrt(2 * math.pi)
+        return jnp.maximum(x, 0) - a * tail, (jnp.where(x >= 0, 1 - g, g),)
+    a = jnp.minimum(jnp.abs(x), 14.5)
+    # exp(-a^2/2): the exponent in two parts, the first exact, for its error counts a^2 times.
+    high = high_part(a)
+    first = high * high * -0.5
+    second = (a - high) * (a + high) * -0.5
+    exponent = first + second
+    density = jnp.exp(exponent) * (1 + ((first - exponent) + second))
+    # 1/(a + 4) by one Newton step with what a + 4 lost to rounding; t = 1 - 8/(a + 4).
+    total = a + 4
+    v = 1 / total
+    correction = v * ((1 - v * total) - v * ((4 - total) + a))
+    t = (1 - 8 * v) - 8 * correction
+    v = v + correction
+    tail = a * density * (v * polynomial(t, _kernels.GELU_VALUE))
+    g = density * near_root(a, _kernels.GELU_ROOT, polynomial(t, _kernels.GELU_SLOPE))
+    return jnp.maximum(x, 0) - tail, (jnp.where(x >= 0, 1 - g, g),)
+
+
+_GELU_LINEAR = math.sqrt(8 / math.pi)  # twice the tanh form's sqrt(2/pi), for the logistic function
+_GELU_CUBIC = _GELU_LINEAR * 0.044715
+
+
+def _gelu_tanh(x):
+    a = jnp.minimum(jnp.abs(x), 40.0 if _kernels.is_wide(x) else 12.0)
+    q = jax.lax.logistic(-a * (_GELU_LINEAR + _GELU_CUBIC * a * a))
+    bracket = 1 - (1 - q) * a * (_GELU_LINEAR + 3 * _GELU_CUBIC * a * a)
+    if not _kernels.is_wide(x):
+        at_root = (1 - q) * near_root(a, _kernels.GELU_TANH_ROOT, polynomial(a - 0.775, _kernels.GELU_TANH))
+        bracket = jnp.where(jnp.abs(a - 0.775) < 0.225, at_root, bracket)
+    g = q * bracket
+    return jnp.maximum(x, 0) - a * q, (jnp.where(x >= 0, 1 - g, g),)
+
+
+_exact = elementwise(_gelu_exact)(lambda x: _gelu_exact(x)[0])
+_approximate = elementwise(_gelu_tanh)(lambda x: _gelu_tanh(x)[0])
+
+
+@entry(
+    "activation",
+    equation="x*Phi(x)",
+    derivative="Phi(x) + x*phi(x)",
+    aliases=("gaussian error linear unit",),
+    sources=("S3", "Hendrycks & Gimpel 2016"),
+    errata=("S3 says that the gradient is not 0 for x < 0: it is at one point, x = -0.7518.",),
+    conventions={
+        "torch": "exact by default; approximate='tanh' for the other",
+        "keras": "activations.gelu is exact by default, ops.gelu is the tanh form",
+        "jax": "the tanh form by default",
+        "flax": "jax's, the tanh form by default",
+    },
+    see_also=("swish", "relu"),
+)
+def gelu(x: jax.typing.ArrayLike, *, approximate: bool = False) -> jax.Array:
+    """Gaussian error linear unit, ``x*Phi(x)`` with the normal distribution function.
+
+    Args:
+      x: any shape, any real dtype; integers become the default float.
+      approximate: the tanh form, ``x*sigmoid(1.5958*x + 0.071355*x**3)``, at most 4.7e-4 away. It is a little faster;
+        its relative accuracy falls off below -1.5 (1e-5 at -9), and below -10 it is 0 in float32.
+
+    Returns:
+      Same shape and dtype; 0 at -inf.
+
+    Raises:
+      TypeError: complex input.
+      ValueError: ``approximate`` is neither True nor False.
+    """
+    return (_approximate if _check.one_of("approximate", approximate, (False, True)) else _exact)(x)
+
+
+__all__ = ["gelu", "swish"]

@@ -1,0 +1,400 @@
+"""Every entry: what it shows is what it computes. Coverage comes from the dictionary, nothing is listed by hand."""
+
+import dataclasses
+import inspect
+import json
+import re
+import types
+
+import expressions
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxdict as jd
+from jaxdict import _expression, _registry
+from jaxdict._entry import entry as register
+
+ENTRIES = jd.entries()
+by_kind = {kind: [e for e in ENTRIES if e.kind == kind] for kind in _registry.KINDS}
+
+
+def ids(entries):
+    return [f"{e.kind}-{e.name}" for e in entries]
+
+
+def each(kind):
+    return pytest.mark.parametrize("entry", by_kind[kind], ids=ids(by_kind[kind]))
+
+
+# ------------------------------------------------------------------------------------- the mathematics, executed
+
+# Values of parameters away from their defaults, by argument name: a parameter without one fails the test.
+OTHER = {"alpha": 0.7, "negative_slope": 0.23, "beta": 1.6, "delta": 0.6, "strength": 0.3, "momentum": 0.83,
+         "learning_rate": 0.07, "b1": 0.8, "b2": 0.97, "eps": 1e-3}  # fmt: skip
+
+
+def others(entry):
+    parameters = list(inspect.signature(entry.function).parameters.values())[1:]
+    symbols = expressions.symbols_of(entry)
+    used = _expression.names(entry.expression) | _expression.names(entry.derivative_expression or "0")
+    return {p.name: OTHER[p.name] for p in parameters if symbols[p.name] in used and p.name in OTHER}
+
+
+@each("activation")
+def test_activation(entry):
+    expressions.check_activation(entry)
+    if others(entry):
+        expressions.check_activation(entry, **others(entry))
+
+
+def loss_data(entry):
+    rng = np.random.default_rng(11)
+    names = list(inspect.signature(entry.function).parameters)[:2]
+    first = rng.normal(0.4, 1.4, (6, 4))
+    if names[1] == "labels":
+        return first, rng.integers(0, 4, 6)
+    if names[0] == "logits":
+        return first, rng.dirichlet(np.ones(4), 6) if entry.name.startswith("softmax") else rng.uniform(0, 1, (6, 4))
+    return first, rng.normal(-0.2, 1.1, (6, 4))
+
+
+@each("loss")
+def test_loss(entry):
+    options = {k: v for k, v in others(entry).items() if k not in ("targets", "labels")}
+    expressions.check_loss(entry, *loss_data(entry))
+    if options:
+        expressions.check_loss(entry, *loss_data(entry), **options)
+
+
+@each("penalty")
+def test_penalty(entry):
+    expressions.check_penalty(entry, **others(entry))
+
+
+@each("optimizer")
+def test_optimizer(entry):
+    required = {"learning_rate": 0.02}
+    expressions.check_optimizer(entry, **required)
+    expressions.check_optimizer(entry, **{"learning_rate": 0.02, **others(entry)})
+
+
+@each("schedule")
+def test_schedule(entry):
+    given = {"value": 0.4, "init_value": 0.3, "final_value": 0.02, "decay_steps": 7, "decay_rate": 0.6}
+    names = expressions.symbols_of(entry)
+    options = {n: given[n] for n in names if n in given}
+    schedule = entry.function(**options)
+    for t in (0, 1, 3, 7, 20):
+        shown = _expression.evaluate(entry.expression, {names[n]: v for n, v in options.items()} | {"t": t})
+        expressions.agree(schedule(t), shown, f"step {t}", rtol=2e-6)
+        expressions.agree(jax.jit(schedule)(t), shown, f"step {t}, traced", rtol=2e-6)
+
+
+@each("metric")
+def test_metric(entry):
+    rng = np.random.default_rng(4)
+    targets = rng.normal(1.3, 2.0, 31)
+    predictions = targets + rng.normal(0.2, 0.7, 31)
+    if entry.name == "accuracy":
+        predictions, targets = rng.normal(size=(31, 3)), rng.integers(0, 3, 31)
+    if entry.name == "binary_accuracy":
+        targets = rng.integers(0, 2, 31).astype(float)
+    shown = _expression.evaluate(entry.expression, {"yhat": predictions, "y": targets})
+    expressions.agree(entry.function(predictions.astype(np.float32), targets.astype(
+        np.int32 if entry.name == "accuracy" else np.float32)), np.squeeze(shown), entry.name, rtol=1e-5)  # fmt: skip
+
+
+@each("distribution")
+def test_distribution(entry):
+    """The density that is shown integrates to 1, and samples have its quantiles."""
+    symbols = expressions.symbols_of(entry)
+    options = {n: v for n, v in (("scale", 0.7), ("mean", 0.3), ("stddev", 1.7)) if n in symbols}
+    scope = {symbols[n]: v for n, v in options.items()}
+    grid = np.linspace(-14, 14, 200_001)
+    density = _expression.evaluate(entry.expression, scope | {"x": grid})
+    cumulative = np.cumsum(density) * (grid[1] - grid[0])
+    np.testing.assert_allclose(cumulative[-1], 1, atol=2e-4)
+    draws = np.sort(np.asarray(entry.function(7, (100_000,), **options), float))
+    for probability in (0.05, 0.3, 0.5, 0.9):
+        wanted = grid[np.searchsorted(cumulative, probability)]
+        here = density[np.searchsorted(grid, wanted)]
+        error = 4 * np.sqrt(probability * (1 - probability) / 100_000) / here
+        assert abs(draws[int(probability * 100_000)] - wanted) < error + 2e-4
+
+
+@each("initializer")
+def test_initializer(entry):
+    n_in, n_out = 300, 200
+    options = {n: 0.37 for n in ("value",) if n in expressions.symbols_of(entry)}
+    options |= {n: 1.7 for n in ("scale",) if n in expressions.symbols_of(entry)}
+    draws = np.asarray(entry.function(**options)(3, (n_in, n_out), jnp.float32), float)
+    scope = {expressions.symbols_of(entry)[n]: v for n, v in options.items()} | {"n_in": n_in, "n_out": n_out}
+    shown = _expression.evaluate(entry.expression, scope)
+    if isinstance(shown, dict):
+        (name, value), = shown.items()
+        std = value if name == "std" else value / np.sqrt(3)
+        np.testing.assert_allclose(draws.std(), std, rtol=4 / np.sqrt(2 * draws.size))
+        assert abs(draws.mean()) < 4 * std / np.sqrt(draws.size)
+        if name == "r":
+            assert value * 0.999 < np.abs(draws).max() <= value * (1 + 1e-6)
+    else:
+        expressions.agree(draws, np.full_like(draws, shown), entry.name, rtol=1e-7)
+
+
+@each("noise")
+def test_noise(entry):
+    x = np.random.default_rng(0).normal(2, 1, (40, 5))
+    with jax.enable_x64(True):
+        y = np.asarray(entry.function(3, jnp.asarray(x), 0.3))
+    mask = (y != 0).astype(float)
+    assert 0 < mask.mean() < 1
+    expressions.agree(y, _expression.evaluate(entry.expression, {"x": x, "b": mask, "p": 0.3}), entry.name)
+
+
+@each("normalization")
+def test_normalization(entry):
+    x = np.random.default_rng(0).normal(2, 3, (40, 5))
+    gamma, beta = np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5)
+    with jax.enable_x64(True):
+        y = entry.function(jnp.asarray(x), scale=jnp.asarray(gamma), offset=jnp.asarray(beta), eps=1e-2)
+    scope = {"x": x, "gamma": gamma, "beta": beta, "epsilon": 1e-2}
+    expressions.agree(y, _expression.evaluate(entry.expression, scope, _expression.numpy_vocabulary(axis=0)), entry.name)
+
+
+@each("observer")
+def test_observer(entry):
+    values = [3.0, 2.5, 2.45, 2.9, 2.44, 2.0, 2.1]
+    options = {"min_delta": 0.1, "patience": 3} if entry.name == "early_stopping" else {}
+    observer = entry.function(monitor="m", **options)
+    snapshot = jd.train.observers.Snapshot({"w": jnp.zeros(2)}, {}, jnp.int32(0), {"m": jnp.float32(0)})
+    memory = observer.init(snapshot)
+    shown = {"best": np.inf, "wait": 0}
+    for epoch, value in enumerate(values, 1):
+        memory, stop = observer.update(memory, snapshot._replace(epoch=jnp.int32(epoch), row={"m": jnp.float32(value)}))
+        shown |= _expression.evaluate(entry.expression, shown | {"m": value, "delta": options.get("min_delta", 0.0)})
+        assert float(memory.value) == np.float32(shown["best"])
+        if options:
+            assert int(memory.wait) == shown["wait"]
+            assert bool(stop) == (shown["wait"] >= options["patience"])
+
+
+@pytest.mark.parametrize("entry", by_kind["layer"] + by_kind["model"], ids=ids(by_kind["layer"] + by_kind["model"]))
+def test_layer(entry):
+    """A layer's equation over its own parameters, in training where that is what it describes."""
+    x = np.random.default_rng(1).normal(0.5, 1.5, (9, 6)).astype(np.float32)
+    arguments = {"dense": (4,), "activation": ("tanh",), "dropout": (0.4,), "mlp": ([6, 5, 3],),
+                 "serial": (jd.layers.activation("tanh"), jd.layers.activation("sigmoid"))}  # fmt: skip
+    options = {"activation": "tanh"} if entry.name == "mlp" else {}
+    layer = entry.function(*arguments.get(entry.name, ()), **options)
+    params, state, shape = layer.init(jax.random.key(2), (6,))
+    params = jax.tree.map(lambda p: p + 0.1, params)
+    y, _ = layer.apply(params, state, jnp.asarray(x), key=jax.random.key(3), train=True)
+    assert y.shape == (9, *shape)
+    dense = params if entry.name == "dense" else params.get("dense_1", {})
+    scope = {
+        "x": x, "W": dense.get("kernel"), "b": dense.get("bias"), "W1": dense.get("kernel"), "b1": dense.get("bias"),
+        "W2": params.get("dense_2", {}).get("kernel"), "b2": params.get("dense_2", {}).get("bias"),
+        "f": np.tanh, "g": lambda v: 1 / (1 + np.exp(-v)), "p": 0.4, "gamma": params.get("scale"),
+        "beta": params.get("offset"), "epsilon": 1e-5,
+    }  # fmt: skip
+    if entry.name == "dropout":
+        scope["b"] = np.asarray(y != 0, float)
+    scope = {k: v if callable(v) or v is None else np.asarray(v, float) for k, v in scope.items()}
+    shown = _expression.evaluate(entry.expression, scope, _expression.numpy_vocabulary(axis=0))
+    expressions.agree(y, shown, entry.name, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("entry", [e for e in ENTRIES if e.kinks], ids=ids([e for e in ENTRIES if e.kinks]))
+def test_kinks(entry):
+    """At each kink the value and derivative are the stated ones, in float32 and float64, forward and reverse."""
+    for at, (value, slope) in entry.kinks.items():
+        for x64 in (False, True):
+            with jax.enable_x64(x64):
+                point = jnp.asarray([at], float)
+                if entry.kind == "activation":
+                    call = entry.function
+                elif entry.kind == "penalty":
+                    options = {n: 1.0 if n == "strength" else 0.5 for n in ("strength", "alpha") if n in inspect.signature(
+                        entry.function).parameters}  # fmt: skip
+                    call = lambda t, o=options: entry.function(t, **o)[None]  # noqa: E731
+                else:
+                    call = lambda p: entry.function(p, jnp.zeros_like(p))  # noqa: E731
+                expressions.agree(jnp.ravel(call(point)), [value], "value", rtol=1e-6)
+                reverse = jax.grad(lambda p: jnp.sum(call(p)))(point)
+                forward = jax.jvp(lambda p: jnp.sum(call(p)), (point,), (jnp.ones_like(point),))[1]
+                expressions.agree(reverse, [slope], "reverse mode", rtol=1e-6)
+                expressions.agree(forward, slope, "forward mode", rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change"),
+    [
+        ("activation", "relu", {"expression": "max(0.01*x, x)"}),
+        ("activation", "relu", {"derivative_expression": "cases((1, x > 0), (0.1, True))"}),
+        ("loss", "l2", {"expression": "sum((yhat - y)**2)"}),
+        ("loss", "l2", {"derivative_expression": "2*(yhat - y)"}),
+        ("loss", "huber", {"derivative_expression": "yhat - y"}),
+        ("penalty", "l2", {"derivative_expression": "lambda_*theta"}),
+        ("optimizer", "momentum", {"expression": "v = mu*v - g; theta = theta + eta*v*1.001"}),
+        ("optimizer", "adam", {"expression": "theta = theta - eta*g"}),
+    ],
+)
+def test_planted_errors_are_caught(kind, name, change):
+    wrong = dataclasses.replace(jd.lookup(name, kind=kind), **change)
+    with pytest.raises(AssertionError):
+        {"activation": test_activation, "loss": test_loss, "penalty": test_penalty, "optimizer": test_optimizer}[kind](wrong)
+
+
+def test_a_wrong_derivative_in_the_code_is_caught():
+    from jaxdict._derivative import closed_form
+
+    def rule(x):
+        return x**3, (2 * x**2,)
+
+    @closed_form(rule)
+    def cube(x):
+        return x**3
+
+    entry = dataclasses.replace(jd.lookup("relu"), function=cube, expression="x**3", derivative_expression="3*x**2")
+    with pytest.raises(AssertionError, match="derivative of the code"):
+        expressions.check_activation(entry)
+
+
+# ------------------------------------------------------------------------------------------- what is written down
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=ids(ENTRIES))
+def test_written_form(entry):
+    for tex in filter(None, (entry.equation, entry.derivative_equation)):
+        assert tex.count("{") == tex.count("}")
+        assert len(re.findall(r"\\left(?![a-z])", tex)) == len(re.findall(r"\\right(?![a-z])", tex))
+        assert tex.count(r"\begin") == tex.count(r"\end")
+        assert "*" not in tex
+    assert entry.sources
+    assert all(entry.sources) and all(entry.errata) and all(entry.conventions.values())
+    assert entry.summary.endswith(".")
+    assert entry.location.rpartition(":")[2].isdigit()
+    for name in entry.see_also:
+        assert jd.lookup(name)
+    json.dumps(entry.to_dict())
+
+
+def test_latex_is_drawn():
+    """A typesetter accepts every equation (matplotlib's, which has no cases: their rows one by one)."""
+    from matplotlib.mathtext import MathTextParser
+
+    parser = MathTextParser("path")
+    for entry in ENTRIES:
+        for tex in filter(None, (entry.equation, entry.derivative_equation)):
+            plain = tex.replace(r"\begin{cases}", r"\{").replace(r"\end{cases}", "").replace(r"\operatorname", r"\mathrm")
+            plain = plain.replace(r"\\", ";").replace("&", " ").replace(r"\text", r"\mathrm").replace(r"\top", "T")
+            parser.parse(f"${plain}$")
+
+
+def test_lookup_forgives_case_hyphens_and_spaces():
+    for name in ("Mean Squared Error", "mean-squared-error", "MSE", "mse"):
+        assert jd.lookup(name).name == "mean_squared_error"
+    assert jd.lookup("Kaiming").name == "he"
+    assert {"he_normal", "he_uniform"} <= set(jd.lookup("Kaiming").see_also)
+
+
+def test_a_shared_name_means_the_first_kind():
+    assert jd.lookup("l1").kind == "loss"
+    assert jd.lookup("l1", kind="penalty").kind == "penalty"
+    assert "penalty l1" in jd.lookup("l1").see_also
+    assert jd.lookup("penalty l1") is jd.lookup("l1", kind="penalty")
+
+
+def test_unknown_names_suggest():
+    with pytest.raises(KeyError, match=r"no entry is called 'rleu'; did you mean 'relu'"):
+        jd.lookup("rleu")
+    with pytest.raises(KeyError, match=r"no optimizer is called 'adm'; did you mean 'adam'"):
+        jd.lookup("adm", kind="optimizer")
+    with pytest.raises(ValueError, match=r"kind must be one of .*; got 'optimiser'; did you mean 'optimizer'"):
+        jd.lookup("adam", kind="optimiser")
+    with pytest.raises(TypeError, match="a name must be a string; got 3"):
+        jd.lookup(3)
+
+
+def test_every_name_and_alias_is_found():
+    for entry in ENTRIES:
+        for name in (entry.name, *entry.aliases):
+            assert jd.lookup(name.upper().replace("_", "-"), kind=entry.kind) is entry
+
+
+def test_search_finds_by_name_alias_typo_and_prose():
+    assert jd.search("adam")[0].name == "adam"
+    assert jd.search("glorot")[0].name.startswith("xavier")
+    assert any(e.name == "momentum" for e in jd.search("heavy bal"))
+    assert jd.search("Hinton dropping units") == [] or jd.search("dropout")[0].name == "dropout"
+    assert jd.search("zzzzqqq") == []
+
+
+def test_entries_of_one_kind():
+    assert {e.name for e in jd.entries(kind="schedule")} >= {"constant", "exponential", "cosine_annealing"}
+    with pytest.raises(ValueError, match="kind must be one of"):
+        jd.entries(kind="shedule")
+
+
+def test_json_round_trips():
+    rows = json.loads(jd.dictionary.to_json())
+    assert len(rows) == len(ENTRIES)
+    assert rows[0]["equation"] == ENTRIES[0].equation
+
+
+# ------------------------------------------------------------------------------------------------ the decorator
+
+def test_the_decorator_gives_the_function_back_and_works_on_jitted_and_custom_derivative_functions():
+    kept = {k: dict(v) for k, v in _registry._entries.items()}, {k: dict(v) for k, v in _registry._names.items()}
+    try:
+
+        @jax.jit
+        def doubled_for_test(x):
+            """Twice its argument."""
+            return 2 * x
+
+        def custom_for_test(x):
+            """Its argument, with a derivative of its own."""
+            return x
+
+        custom = jax.custom_jvp(custom_for_test)
+        custom.defjvp(lambda p, t: (p[0], 3 * t[0]))
+        for function in (doubled_for_test, custom):
+            same = register("activation", equation="2*x", sources=("here",))(function)
+            assert same is function
+        found = _registry.find("doubled_for_test")
+        assert found.summary == "Twice its argument."
+        assert found.location.partition(":")[0].endswith("test_dictionary.py")
+        with pytest.raises(ValueError, match="the name 'rectifier' is taken by 'relu'"):
+
+            @register("activation", equation="x", aliases=("rectifier",), sources=("here",))
+            def another_for_test(x):
+                return x
+
+        with pytest.raises(ValueError, match="not an expression"):
+            register("activation", equation="x +", sources=("here",))(custom_for_test)
+        with pytest.raises(ValueError, match="not part of the expression language"):
+            register("activation", equation="[x for x in y]", sources=("here",))(custom_for_test)
+        with pytest.raises(ValueError, match="kind must be one of"):
+            register("activtion", equation="x", sources=("here",))(custom_for_test)
+    finally:
+        for kind in _registry.KINDS:
+            _registry._entries[kind], _registry._names[kind] = kept[0][kind], kept[1][kind]
+
+
+def test_entries_keep_help_and_signature_plain():
+    for entry in ENTRIES:
+        assert inspect.isfunction(entry.function), entry
+        assert "Returns:" in entry.function.__doc__
+        inspect.signature(entry.function)
+
+
+def test_expression_language_rejects_what_it_does_not_know():
+    with pytest.raises(KeyError, match="'y' has no value"):
+        _expression.evaluate("x + y", {"x": 1})
+    with pytest.raises(KeyError, match="'sinh' is not a function"):
+        _expression.evaluate("sinh(x)", {"x": 1})
+    with pytest.raises(ValueError, match="may not be empty"):
+        _expression.parse("")
+    assert isinstance(jd.lookup("relu").kinks, types.MappingProxyType)
