@@ -62,7 +62,7 @@ def keras_executions(task: Task) -> Callable[[int], None]:
 
 
 def torch(task: Task, *, fused: bool = False) -> Callable[[int], None]:
-    """Batches sliced from a resident tensor that is shuffled once an epoch; no DataLoader."""
+    """Batches are views of a resident tensor that is shuffled once an epoch; no DataLoader."""
     import torch
 
     x, y, *_ = (torch.from_numpy(a) for a in task.arrays())
@@ -75,9 +75,9 @@ def torch(task: Task, *, fused: bool = False) -> Callable[[int], None]:
 
     def steps(count: int) -> None:
         order = torch.randperm(task.examples)[: count * task.batch]
-        for rows in order.split(task.batch):
+        for inputs, labels in zip(x[order].split(task.batch), y[order].split(task.batch), strict=True):
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+            torch.nn.functional.cross_entropy(model(inputs), labels).backward()
             optimizer.step()
 
     def run(epochs: int) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,22 +74,22 @@ class Worker:
         self.process.wait()
 
 
-def alternate(contenders: Iterable[str], rounds: int) -> Iterable[tuple[int, str]]:
+def alternate(contenders: Iterable[str], rounds: int) -> Iterator[tuple[int, str]]:
     """``(round, contender)``: every round visits all, each from another start and in turned direction."""
     order = list(contenders)
     for index in range(rounds):
-        start = index % len(order)
+        start = index % max(1, len(order))
         turn = order[start:] + order[:start]
         yield from ((index, name) for name in (turn if index % 2 == 0 else turn[::-1]))
 
 
-def fresh(command: Sequence[str]) -> tuple[float, str]:
-    """Seconds from the start of a new Python process to the first line it prints, and that line."""
+def fresh(command: Sequence[str]) -> tuple[float, dict[str, Any]]:
+    """Seconds from the start of a new Python process to its first reply, and the reply."""
     started = time.perf_counter()
     worker = Worker(command)
     try:
-        line = worker.reply()
-        return time.perf_counter() - started, line
+        reply = worker.reply()
+        return time.perf_counter() - started, reply
     finally:
         worker.close()
 

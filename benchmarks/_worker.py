@@ -1,7 +1,7 @@
 """A contender's process: ``_worker.py MODULE:BUILDER FOLDER [--once EPOCHS]``.
 
-When it is ready it says ``{}``, then it answers each line "epochs" with ``{"seconds": …}`` on its
-standard output; ``--once`` runs that many epochs, answers and ends. Nothing but the contender's own imports is loaded, so that a fresh process is timed honestly.
+When it is ready it says ``{}``; then it answers each line "epochs" with ``{"seconds": …}``. With ``--once`` it trains
+that many epochs, answers and ends. It loads only what the contender imports: a fresh process is timed honestly.
 """
 
 import importlib

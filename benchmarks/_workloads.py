@@ -19,7 +19,7 @@ class Arrays(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One model on one data set, Adam 1e-3. ``epochs`` is what one timed turn trains, ``examples`` the training part."""
+    """One model on one data set, Adam 1e-3. ``examples``: the training part; ``epochs``: what one timed turn trains."""
 
     name: str
     widths: tuple[int, ...]

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -37,8 +38,8 @@ def from_flax(module: Any, *, input_dtype: Any = "float32", name: str | None = N
     batch norm on its running averages. ``apply``'s key is Linen's stream "dropout"; NNX streams derive from it by path.
 
     Args:
-      module: a Linen module, started by ``module.init(key, zeros)``; a function ``rngs -> module`` (or class) that makes
-        an NNX module of ``nnx.Rngs(key)``; or an NNX module, whose present parameters are the start whatever the key.
+      module: a Linen module, started by ``module.init(key, zeros)``; a function ``rngs -> module`` or class that makes
+        an NNX module, given ``nnx.Rngs(key)``; or an NNX module, whose present parameters start it whatever the key.
       input_dtype: of the inputs in ``init``, such as "int32" for embeddings; a tree where the inputs are a tree.
       name: what the model is called as a part of another; the class in lower case when None.
 
@@ -87,7 +88,7 @@ def from_equinox(
 
     Raises:
       TypeError: something else. ModuleNotFoundError: Equinox is not installed. ValueError: a module whose state was
-        taken off it; in ``init``, examples that it does not take; in ``apply``, no ``(outputs, state)`` from a stateful one.
+        taken off it; in ``init``, examples that it does not take, a stateful one that gives no ``(outputs, state)``.
     """
     (eqx,) = _imported("from_equinox", "equinox")
     kinds = "an equinox.Module with a __call__, or (module, state)"
@@ -119,9 +120,10 @@ def _linen_model(module: Any, input_dtype: Any, name: str | None) -> Model:
         state = _strong({name: kept for name, kept in variables.items() if not _holds_tuples(kept)})
         return params, state, _output_shape(label, apply, params, state, input_shape, input_dtype)
 
-    def apply(params, state, inputs, *, key=None, train=False):
+    def apply(params, state, inputs, *, key=None, train: Train = False):
         rngs = {"dropout": key, "params": child(key, "params")} if train and key is not None else {}
-        with linen.intercept_methods(_on_running_averages(linen) if train == "noise" else _as_it_is):
+        noise_only = linen.intercept_methods(_on_running_averages(linen)) if train == "noise" else nullcontext()
+        with noise_only:
             outputs, new = module.apply(
                 {"params": params, **state}, inputs, rngs=rngs, mutable=list(state) if train else [],
                 **_phase(parameters, train),
@@ -132,10 +134,6 @@ def _linen_model(module: Any, input_dtype: Any, name: str | None) -> Model:
 
 
 _linen = constructor(_linen_model)
-
-
-def _as_it_is(call: Callable, args: tuple, options: dict, context: Any) -> Any:
-    return call(*args, **options)
 
 
 def _on_running_averages(linen: Any) -> Callable:
@@ -185,7 +183,7 @@ def _nnx(nnx: Any, given: Any, input_dtype: Any, name: str | None) -> Model:
             params, state = _strong((_values(made_params), _values(made_state)))
         return params, state, _output_shape(label, apply, params, state, input_shape, input_dtype)
 
-    def apply(params, state, inputs, *, key=None, train=False):
+    def apply(params, state, inputs, *, key=None, train: Train = False):
         if key is None and train and (streams or "rngs" in parameters):
             raise ValueError(f"{label} needs a key in training: apply(…, key=key, train=True)")
         key = jax.random.key(0) if key is None else key
@@ -255,13 +253,14 @@ def _equinox(
     found, structure = jax.tree_util.tree_flatten_with_path(template)
     leaves = [leaf for _, leaf in found]
     module, running = template
-    names = [str(index) for index in running.tree_flatten()[1]] if running is not None else []
+    markers = running.tree_flatten()[1] if running is not None else ()
+    names = [marker if isinstance(marker, str) else str(i) for i, marker in enumerate(markers)]
     label, parameters = _label(module, name), _parameters(module)
     told = {argument: p for argument, p in parameters.items() if p.default is not None}  # None: as the module is set
 
     def place(path, leaf):
         """Where a leaf is found: in params or state, under a path; None for what is static."""
-        steps = [jax.tree_util.keystr((step,), simple=True) for step in path]
+        steps = tuple(jax.tree_util.keystr((step,), simple=True) for step in path)
         if steps[0] == "1":
             return "state", ("stateful", names[int(steps[1])], *steps[2:])
         if not eqx.is_array(leaf) and not isinstance(leaf, jax.ShapeDtypeStruct):
@@ -280,11 +279,11 @@ def _equinox(
     def init(key, input_shape):
         params, state = split(jax.tree.leaves(make(key)))
         # A state may be set to values of weak type only where it is of weak type itself.
-        stateful = {"stateful": jax.tree.map(jnp.array, state.pop("stateful"))} if running is not None else {}
+        stateful = {"stateful": jax.tree.map(jnp.array, state.pop("stateful"))} if names else {}
         params, state = _strong(params), _strong(state) | stateful
         return params, state, _output_shape(label, apply, params, state, input_shape, input_dtype)
 
-    def apply(params, state, inputs, *, key=None, train=False):
+    def apply(params, state, inputs, *, key=None, train: Train = False):
         given = {"params": params, "state": state}
         values = list(leaves)
         for i, (tree, path) in places.items():
@@ -360,8 +359,12 @@ def _label(module: Any, name: str | None) -> str:
 
 
 def _given(function: Callable, argument: str, value: Any) -> Any:
-    """``function`` of ``value``, by name where it takes that name: NNX and Equinox modules often take it so only."""
-    parameter = _signature(function).get(argument)
+    """``function`` of ``value``, by name where it takes that name: NNX and Equinox classes often take it so only."""
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    # The signature of a class may be that of its metaclass.
+    parameter = _signature(inner.__init__ if isinstance(inner, type) else inner).get(argument)
     by_name = parameter is not None and parameter.kind is not parameter.POSITIONAL_ONLY
     return function(**{argument: value}) if by_name else function(value)
 
@@ -388,8 +391,9 @@ def _examples(input_shape: Any, input_dtype: Any, count: int, make: Callable[[Sh
     def is_shape(node):
         return isinstance(node, (tuple, list)) and not any(isinstance(n, (tuple, list, dict)) for n in node)
 
-    dtypes = jax.tree.broadcast(input_dtype, input_shape, is_leaf=is_shape)
-    return jax.tree.map(lambda shape, dtype: make((count, *shape), dtype), input_shape, dtypes, is_leaf=is_shape)
+    if not jax.tree_util.all_leaves([input_dtype]):
+        return jax.tree.map(lambda dtype, shape: make((count, *shape), dtype), input_dtype, input_shape)
+    return jax.tree.map(lambda shape: make((count, *shape), input_dtype), input_shape, is_leaf=is_shape)
 
 
 def _output_shape(label: str, apply: Apply, params: Any, state: Any, input_shape: Any, input_dtype: Any) -> Any:
@@ -436,8 +440,6 @@ def _nested(leaves: Iterable[tuple[tuple, Any]]) -> dict[str, Any]:
     for path, leaf in leaves:
         *folders, last = map(str, path)
         node = functools.reduce(lambda node, folder: node.setdefault(folder, {}), folders, tree)
-        if last in node:
-            raise ValueError(f"two arrays of a module are called {'/'.join(map(str, path))!r}")
         node[last] = leaf
     return tree
 

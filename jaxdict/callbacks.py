@@ -1,10 +1,10 @@
 """Callbacks: host code called between compiled segments: progress, files, pictures, a limit of time.
 
-Conventions of the room. A callback is an object with any of ``on_start(run)``, ``on_segment(run)`` and ``on_end(run)``;
-``on_segment`` returning True ends the run. It writes into its own path only, and a file there is replaced as a whole, so
-that a kill leaves the old one or the new one. On a resumed run every file is written anew from the run's history: it has
-the rows that the checkpoint has, none twice and none missing. Writing is spaced so that it takes a few percent of the
-time at most. A callback object serves one run at a time.
+Conventions of the room. A callback is an object with any of ``on_start(run)``, ``on_segment(run)``, ``on_end(run)``;
+``on_segment`` returning True ends the run. It writes into its own path only, and a file there is replaced as a whole,
+so that a kill leaves the old one or the new one. On a resumed run every file is written anew from the run's history: it
+has the rows that the checkpoint has, none twice and none missing. Writing is spaced so that it takes a few percent of
+the time at most. A callback object serves one run at a time.
 """
 
 import os
@@ -71,6 +71,8 @@ def headline(row: Mapping[str, float]) -> tuple[str, float] | None:
 
 
 def _clock(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -102,7 +104,7 @@ class _Progress:
         if self._bar is not None and self._redraw.due:
             self._draw(run)
             self._redraw.restart(0.0)
-        elif self._bar is None and self._line.due:
+        elif self._bar is None and self._line.due and run.epoch < run.epochs:
             self._print(run, f"{_clock(self._left(run))} left")
             self._line.restart(0.0)
 
@@ -368,22 +370,21 @@ class _TensorBoard:
 
     def _write(self, run: Any) -> None:
         began = time.monotonic()
-        if self._writer is None:
-            self._open()
+        writer = self._writer = self._writer or self._open()
         seconds = run.history["seconds"]
         ended = time.time() - (np.sum(seconds) - np.cumsum(seconds))
         for at in range(self._written, run.history.epochs):
             row = {name: float(values[at]) for name, values in run.history.items() if name != "epoch"}
-            self._writer.write_event(self._event(row, int(run.history["epoch"][at]), float(ended[at])))
+            writer.write_event(self._event(row, int(run.history["epoch"][at]), float(ended[at])))
         self._written = run.history.epochs
-        self._writer.flush()
+        writer.flush()
         self._pace.restart(time.monotonic() - began)
 
-    def _open(self) -> None:
+    def _open(self) -> Any:
         try:
             from tensorboardX.event_file_writer import EventsWriter  # the one without a queue, a thread and a delay
-            from tensorboardX.proto.event_pb2 import Event
-            from tensorboardX.proto.summary_pb2 import Summary
+            from tensorboardX.proto.event_pb2 import Event  # type: ignore  # made at run time by protobuf
+            from tensorboardX.proto.summary_pb2 import Summary  # type: ignore  # likewise
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("event files need tensorboardX; pip install 'jaxdict[train]'") from error
 
@@ -393,10 +394,11 @@ class _TensorBoard:
             return Event(summary=summary, step=step, wall_time=wall_time)
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._writer = EventsWriter(str(self._folder / "events"), f".{secrets.token_hex(4)}{_SUFFIX}")
         self._event = event
+        writer = EventsWriter(str(self._folder / "events"), f".{secrets.token_hex(4)}{_SUFFIX}")
         for old in self._old:
             old.unlink(missing_ok=True)
+        return writer
 
 
 def tensorboard(folder: str | os.PathLike[str]) -> Any:

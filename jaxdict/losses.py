@@ -321,23 +321,27 @@ def sigmoid_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, axis: int | 
 # has nearly all the probability, not in ties, not at any offset. Everything below works on the last axis.
 
 
+def _shift(logits: jax.Array, top: jax.Array) -> jax.Array:
+    return jnp.where(logits == top, 0, logits - top)  # 0 also where the maximum is infinite
+
+
 class _Shifted:
     """Logits over the last axis less their maximum, and what exp of that sums to beside the maximum's own 1."""
 
     def __init__(self, logits: jax.Array):
         top = jnp.max(logits, axis=-1, keepdims=True)
         self.is_top = logits == top
-        self.z = jnp.where(self.is_top, 0, logits - top)  # 0 also where the maximum is infinite
+        self.z = _shift(logits, top)
         self.exp = jnp.exp(self.z)
         ties = jnp.sum(self.is_top, axis=-1, keepdims=True, dtype=logits.dtype) - 1
         rest = jnp.sum(jnp.where(self.is_top, 0, self.exp), axis=-1, keepdims=True) + ties
         self.rest = jnp.where(jnp.isinf(top) & (ties > 0), jnp.nan, rest)  # several infinities have no limit
+        self.p = self.exp * (1 / (1 + self.rest))
 
 
 @jax.custom_jvp
 def _softmax(logits):
-    s = _Shifted(logits)
-    return s.exp / (1 + s.rest)
+    return _Shifted(logits).p
 
 
 @_softmax.defjvp
@@ -366,7 +370,7 @@ def _tamed(surprise: jax.Array, targets: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def _dense(logits, targets):
-    return jnp.sum(targets * _tamed(_surprise(logits), targets), axis=-1)
+    return jnp.sum(jnp.where(targets == 0, 0, targets * _surprise(logits)), axis=-1)
 
 
 @functools.partial(_dense.defjvp, symbolic_zeros=True)
@@ -383,9 +387,8 @@ def _(primals, tangents):
 def _dense_slope(logits, targets):
     """``p Σy - y``, written ``p (Σy - y) - y (1 - p)``, whose ``1 - p`` is exact for the likeliest class."""
     s = _Shifted(logits)
-    p = s.exp / (1 + s.rest)
-    other = jnp.where(s.is_top, s.rest / (1 + s.rest), 1 - p)
-    return p * (jnp.sum(targets, axis=-1, keepdims=True) - targets) - targets * other
+    other = jnp.where(s.is_top, s.rest / (1 + s.rest), 1 - s.p)
+    return s.p * (jnp.sum(targets, axis=-1, keepdims=True) - targets) - targets * other
 
 
 @_dense_slope.defjvp
@@ -439,11 +442,14 @@ def softmax_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, axis: int | 
 
 def _sparse_parts(logits, labels):
     """Where the label is, its shifted logit, exp of the shifted logits, and what the other classes' sum to."""
-    s = _Shifted(logits)
+    top = jnp.max(logits, axis=-1, keepdims=True)
+    exp = jnp.exp(_shift(logits, top))
     hit = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) == labels[..., None]
-    others = jnp.sum(jnp.where(hit, 0, s.exp), axis=-1)
-    valid = jnp.any(hit, axis=-1) & ~jnp.isnan(s.rest[..., 0])
-    return hit, jnp.sum(jnp.where(hit, s.z, 0), axis=-1), s.exp, jnp.where(valid, others, jnp.nan)
+    others = jnp.sum(jnp.where(hit, 0, exp), axis=-1)
+    z = _shift(jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="clip"), top)[..., 0]
+    unsure = jnp.isinf(top[..., 0]) & (others + jnp.exp(z) != 1)  # several infinities have no limit
+    wrong = (labels < 0) | (labels >= logits.shape[-1])
+    return hit, z, exp, jnp.where(unsure | wrong, jnp.nan, others)
 
 
 @jax.custom_jvp
@@ -460,7 +466,7 @@ def _(primals, tangents):
 @jax.custom_jvp
 def _sparse_slope(logits, labels):
     hit, z, exp, others = _sparse_parts(logits, labels)
-    return jnp.where(hit, -others[..., None], exp) / (others + jnp.exp(z))[..., None]
+    return jnp.where(hit, -others[..., None], exp) * (1 / (others + jnp.exp(z)))[..., None]
 
 
 @_sparse_slope.defjvp

@@ -20,6 +20,15 @@ from jaxdict._entry import entry
 
 
 def add(a: Any, b: Any) -> Any:
+    """The sums of two batches added leaf by leaf, the merge of every metric that is a weighted mean.
+
+    Args:
+      a: a tree of sums.
+      b: a tree of the same structure.
+
+    Returns:
+      Such a tree.
+    """
     return jax.tree.map(jnp.add, a, b)
 
 
@@ -94,6 +103,7 @@ def _named(name: str) -> Any:
     raise _registry.UnknownName(f"no metric or loss is called {name!r}; {_check.did_you_mean(name, known)}")
 
 
+@_cache.constructor
 def _mean_of(function: Callable[..., Any]) -> Stream:
     """The weighted mean of what ``function`` gives for each example."""
 
@@ -407,6 +417,6 @@ _STREAMS: tuple[tuple[Callable[..., Any], Callable[..., Stream]], ...] = (
 )
 
 __all__ = [
-    "Metric", "Stream", "accuracy", "binary_accuracy", "mean_absolute_error", "mean_squared_error", "name_of", "r2",
+    "Metric", "Stream", "accuracy", "add", "binary_accuracy", "mean_absolute_error", "mean_squared_error", "name_of", "r2",
     "stream",
 ]  # fmt: skip

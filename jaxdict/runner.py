@@ -20,7 +20,7 @@ from jaxdict.losses import weights_of
 from jaxdict.models import as_model
 from jaxdict.run import Run, load_run, restore
 from jaxdict.train import observers as observers_room
-from jaxdict.train.segment import CAPACITY, RUNNING, Carry, Data, Plan, Program, count_of, matching, program
+from jaxdict.train.segment import CAPACITY, RUNNING, Carry, Data, Keys, Plan, Program, count_of, matching, program
 from jaxdict.train.step import PRECISIONS, Batch, resolve_optimizer, streams_of
 
 __all__ = ["Run", "fit", "load_run"]
@@ -97,6 +97,7 @@ class _Job:
         if self.segment_epochs is not None:
             _check.integer("segment_epochs", self.segment_epochs, low=1)
         self.key = _check.prng_key(a["key"])
+        self.keys = Keys.of(self.key)
         self.hyperparameters = _as_data(a["hyperparameters"])
         self.callbacks = [_callback(c) for c in a["callbacks"]]
         model = a["model"] if _is_builder(a["model"]) else as_model(a["model"])
@@ -197,10 +198,9 @@ class _Job:
 
     def _shapes(self) -> Carry:
         params, state = self.initial
-        return jax.eval_shape(
-            functools.partial(
-                self.program.start, input_shape=self.input_shape, validated=self.validation is not None
-            ), self.key, self.hyperparameters, params, state,
+        return self.program.start.eval_shape(
+            self.keys, self.hyperparameters, params, state,
+            input_shape=self.input_shape, validated=self.validation is not None,
         )  # fmt: skip
 
     def fingerprint(self) -> str | None:
@@ -219,7 +219,7 @@ class _Job:
             carry, run.history = restore(self.resume, self, self._shapes())
         else:
             carry = self.program.start(
-                self.key, self.hyperparameters, params, state,
+                self.keys, self.hyperparameters, params, state,
                 input_shape=self.input_shape, validated=self.validation is not None,
             )  # fmt: skip
         if self.source is None:
@@ -254,7 +254,7 @@ class _Job:
 
     def _segment(self, carry: Carry, end: int) -> Carry:
         assert self.data is not None
-        return self.program.segment(carry, self.data, self.key, self.hyperparameters, np.int32(end))
+        return self.program.segment(carry, self.data, self.keys, self.hyperparameters, np.int32(end))
 
     def _boundary(self, epoch: int, length: int) -> int:
         """Where the next segment ends: no callback that wants to be called every so many epochs is run past."""
@@ -269,7 +269,7 @@ class _Job:
         """One epoch over batches that come from outside."""
         assert self.source is not None
         old = jax.tree.map(jnp.copy, carry.train)
-        key = jax.random.fold_in(self.key, carry.epoch)
+        key = jax.random.fold_in(self.keys.steps, carry.epoch)
         train, sums, number = carry.train, None, 0
         for stacked in self.source.chunks():
             train, sums = self.program.chunk(train, sums, stacked, key, np.int32(number), self.hyperparameters)

@@ -22,16 +22,24 @@ TARGETS = RNG.normal([5, -2, 0.1], [1, 30, 0.01], (N, 3)).astype(np.float32)
 PREDICTIONS = (TARGETS + RNG.normal(0, [0.5, 10, 0.02], (N, 3))).astype(np.float32)
 WEIGHTS = np.where(RNG.random(N) < 0.2, 0, RNG.random(N) * 3).astype(np.float32)
 
+
+def sk(name, predictions, targets):
+    score = getattr(sklearn.metrics, name)
+    return lambda w: score(targets, predictions, sample_weight=w)
+
+
+CLASSES = sk("accuracy_score", SCORES.argmax(1), LABELS)
+ANSWERS = sk("accuracy_score", LOGITS > 0, YES)
 CASES = {  # metric, predictions, targets, oracle of the weights
-    "accuracy": (metrics.accuracy, SCORES, LABELS, lambda w: sklearn.metrics.accuracy_score(LABELS, SCORES.argmax(1), sample_weight=w)),
-    "accuracy, one-hot": (metrics.accuracy, SCORES, HOT, lambda w: sklearn.metrics.accuracy_score(LABELS, SCORES.argmax(1), sample_weight=w)),
-    "accuracy, binary": (metrics.accuracy, LOGITS, YES, lambda w: sklearn.metrics.accuracy_score(YES, LOGITS > 0, sample_weight=w)),
-    "binary_accuracy": (metrics.binary_accuracy, LOGITS, YES, lambda w: sklearn.metrics.accuracy_score(YES, LOGITS > 0, sample_weight=w)),
-    "mae": (metrics.mean_absolute_error, PREDICTIONS, TARGETS, lambda w: sklearn.metrics.mean_absolute_error(TARGETS, PREDICTIONS, sample_weight=w)),
-    "mse": (metrics.mean_squared_error, PREDICTIONS, TARGETS, lambda w: sklearn.metrics.mean_squared_error(TARGETS, PREDICTIONS, sample_weight=w)),
-    "r2": (metrics.r2, PREDICTIONS, TARGETS, lambda w: sklearn.metrics.r2_score(TARGETS, PREDICTIONS, sample_weight=w)),
-    "r2, one output": (metrics.r2, PREDICTIONS[:, 0], TARGETS[:, 0], lambda w: sklearn.metrics.r2_score(TARGETS[:, 0], PREDICTIONS[:, 0], sample_weight=w)),
-}  # fmt: skip  # noqa: E501
+    "accuracy": (metrics.accuracy, SCORES, LABELS, CLASSES),
+    "accuracy, one-hot": (metrics.accuracy, SCORES, HOT, CLASSES),
+    "accuracy, binary": (metrics.accuracy, LOGITS, YES, ANSWERS),
+    "binary_accuracy": (metrics.binary_accuracy, LOGITS, YES, ANSWERS),
+    "mae": (metrics.mean_absolute_error, PREDICTIONS, TARGETS, sk("mean_absolute_error", PREDICTIONS, TARGETS)),
+    "mse": (metrics.mean_squared_error, PREDICTIONS, TARGETS, sk("mean_squared_error", PREDICTIONS, TARGETS)),
+    "r2": (metrics.r2, PREDICTIONS, TARGETS, sk("r2_score", PREDICTIONS, TARGETS)),
+    "r2, one output": (metrics.r2, PREDICTIONS[:, 0], TARGETS[:, 0], sk("r2_score", PREDICTIONS[:, 0], TARGETS[:, 0])),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -66,11 +74,12 @@ def in_batches(metric, predictions, targets, weights, size):
 def test_against_scikit_learn_whole_and_in_batches(case):
     metric, predictions, targets, oracle = CASES[case]
     ones = np.ones(N, np.float32)
-    got = metric(predictions, targets)
+    whole = jax.jit(metric)
+    got = whole(predictions, targets)
     assert got.dtype == jnp.float32
     assert got.shape == ()
     np.testing.assert_allclose(got, oracle(None), rtol=2e-6)
-    np.testing.assert_allclose(jax.jit(metric)(predictions, targets, sample_weight=WEIGHTS), oracle(WEIGHTS), rtol=2e-6)
+    np.testing.assert_allclose(whole(predictions, targets, sample_weight=WEIGHTS), oracle(WEIGHTS), rtol=2e-6)
     for size in (5, N + 3):
         np.testing.assert_allclose(in_batches(metric, predictions, targets, ones, size), oracle(None), rtol=2e-6)
         np.testing.assert_allclose(in_batches(metric, predictions, targets, WEIGHTS, size), oracle(WEIGHTS), rtol=2e-6)
@@ -79,17 +88,21 @@ def test_against_scikit_learn_whole_and_in_batches(case):
 @pytest.mark.parametrize("case", list(CASES))
 def test_no_example_or_no_weight_is_nan(case):
     metric, predictions, targets, _ = CASES[case]
-    assert np.isnan(metric(predictions[:0], targets[:0]))
-    assert np.isnan(metric(predictions, targets, sample_weight=np.zeros(N)))
+    assert np.isnan(jax.jit(metric)(predictions[:0], targets[:0]))
+    assert np.isnan(jax.jit(metric)(predictions, targets, sample_weight=np.zeros(N, np.float32)))
     assert np.isnan(in_batches(metric, predictions, targets, np.zeros(N, np.float32), 5))
+
+
+# an example that a NaN would get right: argmax gives 0 for it, and it is not above the threshold
+ABSENT = np.flatnonzero((LABELS == 0) & (YES == 0))[0]
 
 
 @pytest.mark.parametrize("case", list(CASES))
 def test_an_absent_example_may_be_anything_and_a_present_nan_shows(case):
     metric, predictions, targets, _ = CASES[case]
-    spoiled, weights = predictions.copy(), np.ones(N)
-    spoiled[3], weights[3] = nan, 0
-    want = metric(np.delete(predictions, 3, 0), np.delete(targets, 3, 0))
+    spoiled, weights, metric = predictions.copy(), np.ones(N, np.float32), jax.jit(metric)
+    spoiled[ABSENT], weights[ABSENT] = nan, 0
+    want = metric(np.delete(predictions, ABSENT, 0), np.delete(targets, ABSENT, 0))
     np.testing.assert_allclose(metric(spoiled, targets, sample_weight=weights), want, rtol=2e-6)
     shown = metric(spoiled, targets)
     if "accuracy" in case:  # a NaN score is wrong, whatever argmax makes of it
@@ -154,29 +167,30 @@ def test_merging_does_not_depend_on_the_grouping():
             np.testing.assert_array_equal(a, b)
 
 
+R2 = jax.jit(metrics.r2)
+
+
 def test_r2_of_constant_targets():
     targets = np.full((6, 2), 0.1, np.float32)
     targets[:, 1] = np.arange(6)
     predictions = targets.copy()
-    assert metrics.r2(predictions, targets) == 1
-    assert in_batches(metrics.r2, predictions, targets, np.float32([1, 0.3, 2.1, 1, 0.7, 1]), 4) == 1
+    weights = np.float32([1, 0.3, 2.1, 1, 0.7, 1])
+    assert R2(predictions, targets) == in_batches(metrics.r2, predictions, targets, weights, 4) == 1
     predictions[2, 0] += 1
-    for got in (
-        metrics.r2(predictions, targets),
-        in_batches(metrics.r2, predictions, targets, np.ones(6, np.float32), 4),
-    ):
-        assert got == sklearn.metrics.r2_score(targets, predictions) == 0.5
-    assert metrics.r2(np.float32([3.0]), np.float32([3.0])) == 1
-    assert metrics.r2(np.float32([2.0]), np.float32([3.0])) == 0
-    assert metrics.r2(np.arange(4), np.arange(4)) == 1  # integers too
+    want = sklearn.metrics.r2_score(targets, predictions)
+    assert R2(predictions, targets) == in_batches(metrics.r2, predictions, targets, weights, 4) == want == 0.5
+    assert R2(np.float32([3.0]), np.float32([3.0])) == 1
+    assert R2(np.float32([2.0]), np.float32([3.0])) == 0
+    assert R2(np.arange(4), np.arange(4)) == 1  # integers too
 
 
 def test_float64_input_gives_float32_of_the_exact_difference():
     with jax.enable_x64(True):
         targets = 1e9 + np.arange(4.0)
         assert metrics.mean_absolute_error(targets + 0.125, targets) == 0.125
-        assert metrics.r2(targets + 0.125, targets).dtype == jnp.float32
-        np.testing.assert_allclose(metrics.r2(targets + 0.125, targets), 1 - 4 * 0.125**2 / 5, rtol=1e-6)
+        got = R2(targets + 0.125, targets)
+        assert got.dtype == jnp.float32
+        np.testing.assert_allclose(got, 1 - 4 * 0.125**2 / 5, rtol=1e-6)
 
 
 def test_streams_of_losses_and_functions():
@@ -242,23 +256,23 @@ def test_strict_promotion():
         (lambda: metrics.name_of("hubber"), KeyError, "no metric or loss is called 'hubber'; did you mean 'huber'"),
         (lambda: metrics.stream(3), TypeError, "a metric must be a name, a function or a Stream; got 3"),
         (lambda: metrics.name_of(3), TypeError, "3 has no name to be listed by"),
-        (lambda: metrics.name_of(lambda p, t: p), TypeError, r"has no name to be listed by; give it one as \{'name': metr"),
+        (lambda: metrics.name_of(lambda p, t: p), TypeError, r"listed by; give it one as \{'name': metric\}"),
         (lambda: metrics.name_of(metrics.stream("r2")), TypeError, "has no name to be listed by"),
-        (lambda: metrics.accuracy(SCORES, LABELS[:, None]), ValueError, r"integer labels \(23,\) or one-hot .* squeeze"),
+        (lambda: metrics.accuracy(SCORES, LABELS[:, None]), ValueError, r"labels \(23,\) or one-hot .* squeeze"),
         (lambda: metrics.accuracy(SCORES, LABELS[:5]), ValueError, r"for predictions \(23, 4\); got \(5,\)$"),
-        (lambda: metrics.accuracy(SCORES, LABELS * 1.0), TypeError, r"of shape \(23,\) must be integer labels; got float"),
+        (lambda: metrics.accuracy(SCORES, LABELS * 1.0), TypeError, r"\(23,\) must be integer labels; got float"),
         (lambda: metrics.accuracy(1.0, 1), ValueError, "a leading axis of examples; got a scalar"),
         (lambda: metrics.accuracy(jnp.ones(3, complex), jnp.ones(3)), TypeError, "predictions must be real"),
-        (lambda: metrics.binary_accuracy(LOGITS, YES[:, None]), ValueError, "predictions and targets must have the same"),
-        (lambda: metrics.binary_accuracy(LOGITS, YES, threshold=nan), ValueError, "threshold must be a number, not NaN"),
+        (lambda: metrics.binary_accuracy(LOGITS, YES[:, None]), ValueError, r"same shape; got \(23,\)"),
+        (lambda: metrics.binary_accuracy(LOGITS, YES, threshold=nan), ValueError, "threshold must be a number"),
         (lambda: metrics.binary_accuracy(LOGITS, YES, threshold="0"), TypeError, "threshold must be a number; got '0'"),
-        (lambda: metrics.mean_absolute_error(LOGITS, YES[:, None]), ValueError, r"same shape; got \(23,\) and \(23, 1\)"),
-        (lambda: metrics.mean_squared_error(LOGITS, YES[:, None]), ValueError, r"same shape; got \(23,\) and \(23, 1\)"),
+        (lambda: metrics.mean_absolute_error(LOGITS, YES[:, None]), ValueError, r"got \(23,\) and \(23, 1\)"),
+        (lambda: metrics.mean_squared_error(LOGITS, YES[:, None]), ValueError, r"got \(23,\) and \(23, 1\)"),
         (lambda: metrics.r2(TARGETS[:, :1], TARGETS[:, 0]), ValueError, r"got \(23, 1\) and \(23,\); reshape targets"),
         (lambda: metrics.r2(LOGITS, YES, sample_weight=np.ones((N, 1))), ValueError, r"shape \(23,\); got \(23, 1\)"),
-        (lambda: metrics.stream("r2").sums(LOGITS, YES, np.ones(5)), ValueError, r"as many examples; got \(23,\) and \(5,\)"),
-        (lambda: metrics.stream("l1").sums(LOGITS, YES, np.ones(N)), ValueError, r"l1 must give one value an example, \(23,"),
-        (lambda: metrics.stream(lambda p, t: p * 1j).sums(LOGITS, YES, np.ones(N)), TypeError, "values of a metric must be"),
+        (lambda: metrics.stream("r2").sums(LOGITS, YES, np.ones(5)), ValueError, r"as many examples; got \(23,\) and"),
+        (lambda: metrics.stream("l1").sums(LOGITS, YES, np.ones(N)), ValueError, r"l1 must give one value an example"),
+        (lambda: metrics.stream(lambda p, t: p * 1j).sums(LOGITS, YES, np.ones(N)), TypeError, "values of a metric"),
     ],
 )  # fmt: skip
 def test_errors(call, error, message):

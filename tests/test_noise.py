@@ -88,6 +88,10 @@ def test_traced_rates_and_their_edges(rate, scaling):
         np.testing.assert_array_equal(jax.jit(noise.dropout)(jax.random.key(7), X, rate), X)
 
 
+def test_a_rate_of_one_keeps_nothing():
+    assert not np.any(jax.jit(lambda rate: noise.dropout(0, jnp.ones(500_000), rate))(1.0))
+
+
 def test_rates_are_lanes():
     traces = []
 

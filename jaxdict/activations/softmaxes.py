@@ -13,17 +13,21 @@ from jaxdict._entry import entry
 Axis = int | tuple[int, ...] | None
 
 
+def _present(x, where, absent):
+    """``x``, with ``absent`` where masked out."""
+    return x if where is None else jnp.where(where, x, absent)
+
+
 def _shifted(x, temperature, where, axis):
     """``x`` minus its largest, over the temperature: 0 at the largest, inf included; -inf or NaN where masked out."""
-    if where is not None:
-        x = jnp.where(where, x, -jnp.inf)
+    x = _present(x, where, -jnp.inf)
     largest = jnp.max(x, axis, keepdims=True, initial=-jnp.inf)
     finite = jnp.minimum(largest, jnp.finfo(x.dtype).max)  # inf - inf would be NaN
     return jnp.minimum(x - finite, 0.0) / temperature
 
 
-def _changes(a, tangents, x, temperature, where, axis):
-    """``du`` and ``sum(a du)``."""
+def _change(a, tangents, x, temperature, where, axis):
+    """``du - sum(a du)``."""
     dx, dtemperature, _ = tangents
     du = jnp.zeros_like(a)
     if not isinstance(dx, SymbolicZero):
@@ -31,22 +35,19 @@ def _changes(a, tangents, x, temperature, where, axis):
     if not isinstance(dtemperature, SymbolicZero):
         u = jnp.where(a > 0, _shifted(x, temperature, where, axis), 0.0)  # not 0*inf
         du = du - u * (dtemperature / temperature)
-    if where is not None:
-        du = jnp.where(where, du, 0.0)
-    return du, jnp.sum(a * du, axis, keepdims=True)
+    du = _present(du, where, 0.0)
+    return du - jnp.sum(a * du, axis, keepdims=True)
 
 
 def _softmax_value(x, temperature, where, axis):
     e = jnp.exp(_shifted(x, temperature, where, axis))
-    a = e / jnp.sum(e, axis, keepdims=True)
-    return a if where is None else jnp.where(where, a, 0.0)
+    return _present(e / jnp.sum(e, axis, keepdims=True), where, 0.0)
 
 
 def _softmax_jvp(axis, primals, tangents):
     x, temperature, where = primals
     a = _softmax(x, temperature, where, axis)
-    du, mean = _changes(a, tangents, x, temperature, where, axis)
-    return a, a * (du - mean)
+    return a, _present(a * _change(a, tangents, x, temperature, where, axis), where, 0.0)
 
 
 def _log_softmax_value(x, temperature, where, axis):
@@ -54,16 +55,13 @@ def _log_softmax_value(x, temperature, where, axis):
     # The largest adds 1 to the sum of exponentials, and would hide what the others add: it is taken out of the terms.
     top = jnp.maximum(1 + 1e38 * u, 0.0)  # 1 at the largest, 0 elsewhere; a selection takes twice the time
     others = jnp.sum(jnp.exp(u) - top, axis, keepdims=True) + (jnp.sum(top, axis, keepdims=True) - 1)
-    y = u - jnp.log1p(others)
-    return y if where is None else jnp.where(where, y, -jnp.inf)
+    return _present(u - jnp.log1p(others), where, -jnp.inf)
 
 
 def _log_softmax_jvp(axis, primals, tangents):
     x, temperature, where = primals
     y = _log_softmax(x, temperature, where, axis)
-    du, mean = _changes(jnp.exp(y), tangents, x, temperature, where, axis)
-    change = du - mean
-    return y, change if where is None else jnp.where(where, change, 0.0)
+    return y, _present(_change(jnp.exp(y), tangents, x, temperature, where, axis), where, 0.0)
 
 
 _softmax = jax.custom_jvp(_softmax_value, nondiff_argnums=(3,))

@@ -58,7 +58,7 @@ def _best(monitor: str, mode: str, patience: int | None, min_delta: Any, restore
         better = sign * value < sign * memory.value - min_delta
         new = BestMemory(snapshot.params, snapshot.state, snapshot.epoch, value, jnp.int32(0))
         old = memory._replace(wait=memory.wait + 1)
-        kept = jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)
+        kept = jax.lax.cond(better, lambda: new, lambda: old)
         return kept, jnp.bool_(False) if patience is None else kept.wait >= patience
 
     return Observer(init, update, monitor, restores)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.flatten_util import ravel_pytree
 
 from jaxdict import metrics as metrics_room
 from jaxdict.layers import Model, child
@@ -35,6 +36,7 @@ from jaxdict.train.step import (
 CAPACITY = 128  # epochs that one segment can hold rows of
 VALIDATION_CHUNK = 4096  # examples evaluated at once, so that memory stays bounded
 RUNNING, STOPPED, DIVERGED = 0, 1, 2
+_QUICK = {"xla_backend_optimization_level": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +108,7 @@ def shuffle(key: jax.Array, count: int) -> jax.Array:
     position = jnp.arange(count, dtype=jnp.uint32)
     passes = 1 if low <= 11 else -(-32 // (32 - low))
     order = position
-    for one in jax.random.split(key, passes):
+    for one in [key] if passes == 1 else jax.random.split(key, passes):
         bits = jax.random.bits(one, (count + 1,), jnp.uint32)
         flip = bits[-1] & jnp.uint32((1 << low) - 1)
         packed = lax.sort((bits[:-1] << low) | (position ^ flip), is_stable=False)
@@ -130,9 +132,9 @@ def find_rate(optimizer_state: Any) -> jax.Array | None:
 
 
 def all_finite(tree: Any) -> jax.Array:
-    """Whether every floating leaf is finite throughout."""
-    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(x)) for x in leaves], jnp.bool_(True))
+    """Whether every floating leaf is finite throughout. One reduction over all of them compiles fastest."""
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.all(jnp.isfinite(ravel_pytree(floats)[0]))
 
 
 def count_of(tree: Any) -> int:
@@ -140,10 +142,22 @@ def count_of(tree: Any) -> int:
     return jax.tree.leaves(tree)[0].shape[0]
 
 
+class Keys(NamedTuple):
+    """The keys of a run. An epoch's are folded from them by its number, so that they depend on nothing else."""
+
+    init: jax.Array
+    shuffle: jax.Array
+    steps: jax.Array
+
+    @classmethod
+    def of(cls, key: jax.Array) -> "Keys":
+        return cls(*(child(key, name) for name in cls._fields))
+
+
 class Program(NamedTuple):
     """The compiled functions of a plan."""
 
-    start: Callable[..., Carry]
+    start: Any  # Callable[..., Carry], with eval_shape
     segment: Callable[..., Carry]
     chunk: Callable[..., tuple[TrainState, Sums]]
     finish: Callable[..., Carry]
@@ -169,13 +183,13 @@ def program(plan: Plan) -> Program:
         each = lax.map(measure, jnp.arange(chunks))
         return row_of(parts._replace(penalty=None), fold_sums(parts.streams, each))
 
-    def run_epoch(parts: Parts, data: Data, train: TrainState, key: jax.Array) -> tuple[TrainState, Sums]:
+    def run_epoch(parts: Parts, data: Data, train: TrainState, keys: Keys, number) -> tuple[TrainState, Sums]:
         update = build_update(parts)
         count = count_of(data.inputs)
         size = min(plan.batch_size, count)
         full, tail = divmod(count, size)
-        order = shuffle(child(key, "shuffle"), count)
-        steps_key = child(key, "steps")
+        order = shuffle(jax.random.fold_in(keys.shuffle, number), count)
+        steps_key = jax.random.fold_in(keys.steps, number)
         masked = tail > 0 and plan.masked_tail
         if masked:
             full, tail = full + 1, 0
@@ -205,7 +219,7 @@ def program(plan: Plan) -> Program:
         """Row, divergence check, validation and observers after an epoch; ``carry.train`` is the new state."""
         row = row_of(parts, sums)
         finite = jnp.isfinite(row["loss"]) & all_finite(carry.train.params)
-        train = jax.tree.map(lambda n, o: jnp.where(finite, n, o), carry.train, old)
+        train = lax.cond(finite, lambda: carry.train, lambda: old)
         rate = find_rate(carry.train.optimizer_state)
         if validation is not None:
             row |= {f"validation_{name}": value for name, value in evaluate_all(parts, train, validation).items()}
@@ -227,34 +241,34 @@ def program(plan: Plan) -> Program:
         held = [f"validation_{name}" for name in ("loss", *parts.streams)] if validated else []
         return own + held + (["learning_rate"] if find_rate(optimizer_state) is not None else [])
 
-    @functools.partial(jax.jit, static_argnames=("input_shape", "validated"))
-    def start(key, hyperparameters, params=None, state=None, *, input_shape, validated) -> Carry:
+    # Run once, so that compiling it fast matters more than fast code.
+    @functools.partial(jax.jit, static_argnames=("input_shape", "validated"), compiler_options=_QUICK)
+    def start(keys: Keys, hyperparameters, params=None, state=None, *, input_shape, validated) -> Carry:
         parts = bind(plan, hyperparameters)
         if params is None:
-            params, state, _ = parts.model.init(child(key, "init"), input_shape)
+            params, state, _ = parts.model.init(keys.init, input_shape)
         train = TrainState(params, state, parts.optimizer.init(params))
         memories = tuple(o.init(Snapshot(params, state, jnp.int32(0), {})) for o in plan.observers)
         rows = {name: jnp.zeros(CAPACITY) for name in columns(parts, train.optimizer_state, validated)}
         return Carry(train, jnp.int32(0), memories, rows, jnp.int32(RUNNING))
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def segment(carry: Carry, data: Data, key, hyperparameters, end) -> Carry:
+    def segment(carry: Carry, data: Data, keys: Keys, hyperparameters, end) -> Carry:
         parts = bind(plan, hyperparameters)
         first = carry.epoch
 
         def epoch(carry: Carry) -> Carry:
-            train, sums = run_epoch(parts, data, carry.train, jax.random.fold_in(key, carry.epoch))
+            train, sums = run_epoch(parts, data, carry.train, keys, carry.epoch)
             at = carry.epoch - first
             return end_epoch(parts, carry.train, carry._replace(train=train), sums, data.validation, at)
 
         return lax.while_loop(lambda c: (c.epoch < end) & (c.code == RUNNING), epoch, carry)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def chunk(train: TrainState, sums: Sums | None, batches: Batch, key, number, hyperparameters):
+    def chunk(train: TrainState, sums: Sums | None, batches: Batch, steps_key, number, hyperparameters):
         """Steps over batches stacked on a first axis, the first of them being step ``number`` of the epoch."""
         parts = bind(plan, hyperparameters)
         update = build_update(parts)
-        steps_key = child(key, "steps")
 
         def step(train, at):
             i, batch = at

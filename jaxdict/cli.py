@@ -1,0 +1,275 @@
+"""The command line, ``jaxdict``: train, evaluate and predict in a run's folder; look things up.
+
+Exit status 0 only when the work was done; 2 and one line ``error: …`` on standard error for input that cannot be used;
+1 for a run that diverged; 130 after Ctrl-C. Rooms are reached through ``jd``, which imports each at first use, so that
+``--help`` is quick.
+"""
+
+import csv
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from typer.core import TyperGroup
+
+import jaxdict as jd
+from jaxdict import _expression
+
+P = ParamSpec("P")
+
+
+class _Group(TyperGroup):
+    """Says what is wrong with a command line as all other errors are said: one line, status 2."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        try:
+            status = super().main(*args, standalone_mode=False, **options)
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            message = error.format_message()  # type: ignore[attr-defined]  # a usage error of the parser's
+            if type(error).__name__ == "NoArgsIsHelpError":
+                typer.echo(message)
+            else:
+                _complain(message)
+            status = 2
+        if standalone_mode:
+            sys.exit(status if isinstance(status, int) else 0)
+        return status
+
+
+app = typer.Typer(
+    cls=_Group, name="jaxdict", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    rich_markup_mode=None, help="The dictionary of deep learning that runs.",
+)  # fmt: skip
+
+
+def main() -> None:
+    """The entry point of the ``jaxdict`` command."""
+    app(prog_name="jaxdict")
+
+
+def _complain(message: object) -> None:
+    typer.echo(f"error: {' '.join(str(message).split())}", err=True)
+
+
+def _guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Errors that the person at the keyboard can mend become one line and status 2; others keep their traceback."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> None:
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt:
+            _complain("interrupted")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has seen enough
+            raise typer.Exit(1) from None
+        except (ValueError, OSError, ModuleNotFoundError) as error:
+            _complain(error)
+            raise typer.Exit(2) from None
+        except KeyError as error:
+            if type(error) is KeyError:
+                raise
+            _complain(error)  # an unknown name, with the closest ones
+            raise typer.Exit(2) from None
+
+    return run
+
+
+# --- training and what follows ----------------------------------------------------------------------------------------
+
+
+@app.command()
+@_guarded
+def train(
+    config: Annotated[Path, typer.Argument(help="A TOML file.", metavar="CONFIG")],
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/<config name> by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+) -> None:
+    """Train as CONFIG says, in a folder of the run's own."""
+    chosen = jd.config.load(config, sets or ())
+    folder = out or (Path(chosen.output.folder) if chosen.output.folder else _default_folder(config.stem, resume))
+    experiment = jd.config.build(chosen)
+    parts = [("training", experiment.train), ("validation", experiment.validation), ("test", experiment.test)]
+    counts = ", ".join(f"{len(part)} {name}" for name, part in parts if part is not None)
+    typer.echo(f"{experiment.train.name}: {counts} examples\n")
+    typer.echo(jd.models.summary(experiment.model, experiment.train.inputs.shape[1:]) + "\n")
+    run = jd.config.run(experiment, folder, resume=resume, callbacks=[jd.callbacks.progress()])
+    typer.echo(f"{run.message}\n")
+    if experiment.test is not None:
+        _print_scores("test", jd.config.read_result(folder)["test"])
+    pictured = [folder / "curves.png"] if chosen.output.curves and run.history.epochs else []
+    for label, path in zip(("results", "curves"), [folder / "result.json", *pictured], strict=False):
+        typer.echo(f"{label:<10}{path}")
+    if run.result == "diverged":
+        _complain(run.message)
+        raise typer.Exit(1)
+    if run.result == "interrupted":
+        _complain(f"{run.message}; go on with: jaxdict train {config} --out {folder} --resume")
+        raise typer.Exit(130)
+
+
+def _default_folder(name: str, resume: bool) -> Path:
+    """runs/NAME, or the next of NAME-2, NAME-3 … that holds no finished run; to resume, the last that is there."""
+    number, folder = 1, Path("runs", name)
+    while (folder / "result.json").exists() and (not resume or Path("runs", f"{name}-{number + 1}").exists()):
+        number += 1
+        folder = Path("runs", f"{name}-{number}")
+    return folder
+
+
+def _print_scores(part: str, scores: Mapping[str, float | None]) -> None:
+    for name in ("loss", *(n for n in scores if n != "loss")):
+        value = scores[name]
+        typer.echo(f"{part} {name.replace('_', ' ')}: {'not finite' if value is None else f'{value:.6g}'}")
+
+
+@app.command()
+@_guarded
+def evaluate(
+    run_dir: Annotated[Path, typer.Argument(help="What train left.", metavar="RUN_DIR")],
+    data: Annotated[str | None, typer.Option(help="Other data of the same form.", metavar="SOURCE")] = None,
+    target: Annotated[str | None, typer.Option(help="Its target column, if called otherwise.")] = None,
+) -> None:
+    """Loss and metrics of a run on its test part, or on other data."""
+    opened = jd.config.open_run(run_dir)
+    _print_scores("test" if data is None else Path(data).name, jd.config.evaluate(opened, data, target=target))
+
+
+@app.command()
+@_guarded
+def predict(
+    run_dir: Annotated[Path, typer.Argument(help="What train left.", metavar="RUN_DIR")],
+    source: Annotated[Path, typer.Argument(help="A .csv or .npz of inputs.", metavar="INPUT")],
+    out: Annotated[Path | None, typer.Option(help="A .csv to write; standard output by default.")] = None,
+) -> None:
+    """Predictions of a run for new inputs, as csv."""
+    opened = jd.config.open_run(run_dir)
+    columns = jd.config.predict(opened, jd.config.read_inputs(opened.preprocess, source))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    if out is None:
+        typer.echo(text.getvalue(), nl=False)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text.getvalue(), encoding="utf-8")
+    typer.echo(f"{len(next(iter(columns.values())))} predictions in {out}")
+
+
+# --- looking things up ------------------------------------------------------------------------------------------------
+
+
+@app.command("list")
+@_guarded
+def list_entries(
+    kind: Annotated[str | None, typer.Option(help="Only activations, losses …: one kind, singular.")] = None,
+) -> None:
+    """The entries of the dictionary."""
+    _print_entries(jd.entries(kind=kind))
+
+
+@app.command()
+@_guarded
+def search(
+    words: Annotated[list[str], typer.Argument(help="What to look for.", metavar="WORDS")],
+    kind: Annotated[str | None, typer.Option(help="Only one kind.")] = None,
+) -> None:
+    """The entries that WORDS may mean, best first."""
+    found = jd.dictionary.search(" ".join(words), kind=kind)
+    if not found:
+        raise ValueError(f"nothing in the dictionary is like {' '.join(words)!r}; jaxdict list shows all of it")
+    _print_entries(found)
+
+
+def _print_entries(entries: Iterable[Any]) -> None:
+    rows = [(e.kind, e.name, _text(e, e.expression)) for e in entries]
+    if not sys.stdout.isatty():
+        widths = [max((len(row[i]) for row in rows), default=0) for i in (0, 1)]
+        typer.echo("".join(f"{k:<{widths[0]}}  {n:<{widths[1]}}  {e}\n" for k, n, e in rows), nl=False)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("kind", "name", "equation", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for kind, name, equation in rows:
+        table.add_row(Text(kind, "dim"), Text(name, "bold"), Text(equation))
+    Console().print(table)
+
+
+def _text(entry: Any, expression: str) -> str:
+    return _expression.text(expression, entry.vectors)
+
+
+@app.command()
+@_guarded
+def show(
+    name: Annotated[list[str], typer.Argument(help="A name or alias.", metavar="NAME")],
+    kind: Annotated[str | None, typer.Option(help="Where several kinds have the name.")] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Equations in LaTeX.")] = False,
+) -> None:
+    """All that the dictionary says about NAME."""
+    entry = jd.lookup(" ".join(name), kind=kind)
+    _print_card(f"{entry.kind} {entry.name}", entry.summary, _fields(entry, latex))
+
+
+def _fields(entry: Any, latex: bool) -> list[tuple[str, Sequence[str]]]:
+    """Labels and lines of what is to be shown of an entry."""
+
+    def number(value: float) -> str:
+        return f"{value:g}"
+
+    equation, slope = entry.expression, entry.derivative_expression
+    rows = [
+        ("equation", [entry.equation if latex else _text(entry, equation)]),
+        ("derivative", [entry.derivative_equation if latex else _text(entry, slope)] if slope else []),
+        ("kinks", [f"at {number(x)}: value {number(v)}, derivative {number(d)}" for x, (v, d) in entry.kinks.items()]),
+        ("defaults", [", ".join(f"{k}={_default(v)}" for k, v in entry.defaults.items())] if entry.defaults else []),
+        ("aliases", [", ".join(entry.aliases)] if entry.aliases else []),
+        ("conventions", [f"{framework}: {meaning}" for framework, meaning in entry.conventions.items()]),
+        ("errata", entry.errata),
+        ("sources", entry.sources),
+        ("see also", [", ".join(entry.see_also)] if entry.see_also else []),
+        ("defined in", [entry.location]),
+    ]
+    return [(label, lines) for label, lines in rows if lines]
+
+
+def _default(value: Any) -> str:
+    return getattr(value, "__name__", None) or repr(value)
+
+
+def _print_card(title: str, summary: str, fields: Sequence[tuple[str, Sequence[str]]]) -> None:
+    if not sys.stdout.isatty():
+        lines = [title, summary, ""]
+        for label, texts in fields:
+            lines += [f"{label if i == 0 else '':<13}{text}" for i, text in enumerate(texts)]
+        typer.echo("\n".join(lines))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    console.print(Text(title, "bold cyan"), Text(summary), "", sep="\n")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for label, texts in fields:
+        table.add_row(Text(label, "bold"), Text("\n".join(texts)))
+    console.print(table)
+
+
+@app.command()
+@_guarded
+def info() -> None:
+    """Versions and devices, for a report."""
+    jd.show_versions()
