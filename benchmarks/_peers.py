@@ -53,7 +53,8 @@ def keras(task: Task, *, steps_per_execution: int = 1) -> Callable[[int], None]:
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=steps_per_execution,
     )
-    return lambda epochs: void(model.fit(x, y, batch_size=task.batch, epochs=epochs, verbose=0))
+    options: dict[str, Any] = {"batch_size": task.batch, "verbose": 0}
+    return lambda epochs: void(model.fit(x, y, epochs=epochs, **options))
 
 
 def keras_executions(task: Task) -> Callable[[int], None]:
@@ -136,17 +137,12 @@ def sklearn(task: Task) -> Callable[[int], None]:
     from threadpoolctl import threadpool_limits
 
     x, y, *_ = task.arrays()
+    size: dict[str, Any] = {"batch_size": task.batch}
     warnings.simplefilter("ignore")  # that the epochs are over before it has converged is the point
 
     def train(epochs: int, count: int) -> None:
-        MLPClassifier(
-            task.widths[1:-1],
-            alpha=0.0,
-            batch_size=task.batch,
-            learning_rate_init=1e-3,
-            max_iter=epochs,
-            n_iter_no_change=epochs + 1,
-        ).fit(x[:count], y[:count])
+        stop: dict[str, Any] = {"max_iter": epochs, "n_iter_no_change": epochs + 1}
+        MLPClassifier(task.widths[1:-1], alpha=0.0, **size, **stop).fit(x[:count], y[:count])
 
     def limit(threads: int) -> None:
         threadpool_limits(threads)

@@ -67,8 +67,8 @@ def read(folder: str) -> Task:
 def _digits() -> Arrays:
     from sklearn.datasets import load_digits  # only the process that writes the workloads needs it
 
-    data = load_digits()
-    x, y = (data.data / 16).astype(np.float32), data.target.astype(np.int32)
+    data, target = load_digits(return_X_y=True)
+    x, y = np.asarray(data / 16, np.float32), np.asarray(target, np.int32)
     return Arrays(x, y, x[:360], y[:360])
 
 

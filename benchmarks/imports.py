@@ -66,7 +66,7 @@ def main() -> None:
         [
             "# Imports",
             "\n".join(_timing.machine(PACKAGES, options.date)),
-            f"`benchmarks/imports.py`: {rounds} fresh processes each, in alternating rounds, without the start of Python.",
+            f"`benchmarks/imports.py`: {rounds} fresh processes each, in turn; the start of Python is left out.",
             _timing.table(["", "seconds", "quartiles", "÷ optax", "extras loaded"], rows),
             f"Looked for: {', '.join(EXTRAS)}.",
         ]

@@ -134,11 +134,11 @@ def main() -> None:
         [
             "# Quality beside scikit-learn",
             "\n".join(_timing.machine(PACKAGES, options.date)),
-            f"`benchmarks/regression_and_binary.py`: test scores over {splits} splits, a fifth held out; hidden sizes, L2\n"
-            f"strength and epochs ({grid} settings) chosen by inner validation, the same for both. Difference: the mean\n"
-            "over splits ± its standard error.",
+            f"`benchmarks/regression_and_binary.py`: test scores, splits: {splits}, a fifth held out. Hidden sizes,\n"
+            f"L2 strength and epochs ({grid} settings) are chosen by inner validation, the same for both.\n"
+            "Difference: the mean over splits ± its standard error.",
             _timing.table(["", "", "mean", "deviation", "seconds"], rows),
-            f"Digits, `configs/digits_mlp.toml`, a fifth held out, {seeds} seeds: test accuracy "
+            f"Digits, `configs/digits_mlp.toml`, a fifth held out, seeds: {seeds}; test accuracy "
             f"{statistics.fmean(accuracies):.4f} in the mean, {min(accuracies):.4f} at least.",
         ]
     )

@@ -76,14 +76,19 @@ def formula(axis: Any, name: str) -> None:
     axis.set_xlim(-4, 4)
     axis.set_ylim(-0.6, 3.4)
     for height, color, text in (
-        (2.75, BLUE, f"$f(x) = {entry.equation}$"),
-        (2.1, ORANGE, f"$f\\,'(x) = {entry.derivative_equation}$"),
+        (2.75, BLUE, f"$f(x) = {typeset(entry.equation)}$"),
+        (2.1, ORANGE, f"$f\\,'(x) = {typeset(entry.derivative_equation)}$"),
     ):
         paper = {"facecolor": "white", "edgecolor": "none", "pad": 4}
         axis.text(-3.7, height, text, color=color, fontsize=20, math_fontfamily="cm", bbox=paper)
     title(axis, f'jaxdict.lookup("{name}")', "", family="monospace")
     axis.set_xlabel("x", color=INK)
     plain(axis)
+
+
+def typeset(equation: str) -> str:
+    """LaTeX for matplotlib, which draws stretched parentheses too small."""
+    return equation.replace(r"\left", "").replace(r"\right", "")
 
 
 def title(axis: Any, left: str, right: str, **style: Any) -> None:

@@ -28,7 +28,6 @@ scores = run.evaluate(test)
 print(f"test accuracy {scores['accuracy']:.3f}, loss {scores['loss']:.3f}")
 print("classes", run.predict(test.inputs[:8], output="classes"), "labels", test.targets[:8])
 
-path = run.save("runs/quickstart.safetensors")  # parameters, optimizer, history, and how the model was made
-again = jd.load_run(path)
+again = jd.load_run(run.save("runs/quickstart.safetensors"))  # holds how the model was made, too
 same = np.array_equal(again.predict(test.inputs), run.predict(test.inputs))
 print("loaded predictions are the same:", same)

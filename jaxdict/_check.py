@@ -123,7 +123,7 @@ def floating(x: Any, *, name: str = "x") -> jax.Array:
 
 def compute_dtype(dtype: Any) -> Any:
     """The type that formulas compute in: float32 for the narrow floats, the type itself otherwise."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return jnp.float64 if dtype == jnp.float64 else jnp.float32
 
 
 def prng_key(key: Any, *, name: str = "key") -> jax.Array:
@@ -131,6 +131,8 @@ def prng_key(key: Any, *, name: str = "key") -> jax.Array:
     if isinstance(key, (int, np.integer)) and not isinstance(key, (bool, np.bool_)):
         return jax.random.key(int(key))
     dtype = getattr(key, "dtype", None)
+    if is_traced(key) and dtype in (jnp.int32, jnp.uint32, jnp.int64) and key.ndim == 0:
+        return jax.random.key(key)
     if dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
         return key
     if dtype == jnp.uint32 and np.ndim(key) >= 1:

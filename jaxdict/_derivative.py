@@ -14,7 +14,10 @@ from jaxdict import _check
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def closed_form(rule: Callable[..., tuple[jax.Array, tuple[Any, ...]]]) -> Callable[[Function], Function]:
+Rule = Callable[..., tuple[jax.Array, tuple[Any, ...]]]
+
+
+def closed_form(rule: Rule) -> Callable[[Function], Function]:
     """Differentiate the decorated elementwise function by the partials that ``rule`` gives.
 
     ``rule(x, *parameters) -> (value, (d/dx, d/dparameter, …))`` gives the value again, sharing work with the partials.
@@ -24,25 +27,22 @@ def closed_form(rule: Callable[..., tuple[jax.Array, tuple[Any, ...]]]) -> Calla
     otherwise; the value comes back in the type of ``x``. Parameters after ``x`` become arrays; they may be traced, and
     their gradient is right as well. Raises TypeError for complex ``x`` and for unknown or repeated arguments.
     """
+    both = _differentiable(rule)
 
     def decorate(function: Function) -> Function:
         first, *rest = inspect.signature(function).parameters.values()
         names = [p.name for p in rest]
         defaults = {p.name: p.default for p in rest}
 
+        # Compiled where it is called alone, so that an eager call is one program and not one an operation.
         @jax.custom_jvp
+        @functools.partial(jax.jit, inline=True)
         def core(x, *parameters):
             return function(x, **dict(zip(names, parameters, strict=True)))
 
         def jvp(primals, tangents):
-            value, partials = rule(*primals)
-            change = None
-            for partial, tangent in zip(partials, tangents, strict=True):
-                if partial is None or isinstance(tangent, SymbolicZero):
-                    continue
-                term = partial * tangent
-                change = term if change is None else change + term
-            return value, jnp.zeros_like(value) if change is None else jnp.broadcast_to(change, value.shape)
+            value, partials = both(*primals)
+            return value, _change(value, partials, tangents)
 
         core.defjvp(jvp, symbolic_zeros=True)
 
@@ -66,3 +66,34 @@ def closed_form(rule: Callable[..., tuple[jax.Array, tuple[Any, ...]]]) -> Calla
         return wrapper  # type: ignore[return-value]  # functools.wraps keeps the name, doc and signature
 
     return decorate
+
+
+def _differentiable(rule: Rule) -> Rule:
+    """``rule`` with a value that differentiates by the rule again.
+
+    In a Hessian the outer derivative goes through the value that the inner rule gave. Traced, that would be the
+    derivative of a polynomial, or of ``maximum`` at its kink, instead of the closed form.
+    """
+    compiled = jax.jit(rule, inline=True)
+    both = jax.custom_jvp(compiled)
+
+    def jvp(primals, tangents):
+        value, partials = both(*primals)
+        dense = tuple(
+            jnp.zeros_like(p) if isinstance(t, SymbolicZero) else t for p, t in zip(primals, tangents, strict=True)
+        )
+        changes = jax.jvp(lambda *p: compiled(*p)[1], primals, dense)[1]
+        return (value, partials), (_change(value, partials, tangents), changes)
+
+    both.defjvp(jvp, symbolic_zeros=True)
+    return both
+
+
+def _change(value: jax.Array, partials: tuple[Any, ...], tangents: tuple[Any, ...]) -> jax.Array:
+    """The tangent of ``value``; only what is differentiated is computed."""
+    total = None
+    for partial, tangent in zip(partials, tangents, strict=True):
+        if partial is not None and not isinstance(tangent, SymbolicZero):
+            term = partial * tangent
+            total = term if total is None else total + term
+    return jnp.zeros_like(value) if total is None else jnp.broadcast_to(total, value.shape)

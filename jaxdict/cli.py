@@ -113,7 +113,7 @@ def train(
         _complain(run.message)
         raise typer.Exit(1)
     if run.result == "interrupted":
-        _complain(f"{run.message}; go on with: jaxdict train {config} --out {folder} --resume")
+        _complain(f"{run.message}; go on with: jaxdict train {folder / 'config.toml'} --out {folder} --resume")
         raise typer.Exit(130)
 
 

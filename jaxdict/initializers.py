@@ -76,7 +76,10 @@ def zeros() -> Initializer:
     """All zeros; for biases. Weights that start equal stay equal.
 
     Returns:
-      The initializer; it takes any dtype and ignores the key.
+      The initializer ``(key, shape, dtype) -> array``; it takes any dtype and ignores the key.
+
+    Raises:
+      TypeError: any argument; it takes none.
     """
     return constant(0.0)
 
@@ -94,7 +97,10 @@ def ones() -> Initializer:
     """All ones; for scales.
 
     Returns:
-      The initializer; it takes any dtype and ignores the key.
+      The initializer ``(key, shape, dtype) -> array``; it takes any dtype and ignores the key.
+
+    Raises:
+      TypeError: any argument; it takes none.
     """
     return constant(1.0)
 
@@ -224,7 +230,16 @@ def lecun(
 ) -> Initializer:
     """LeCun: variance 1/n_in, which keeps the variance through linear units; selu's choice.
 
-    Args, Returns, Raises: as ``variance_scaling``.
+    Args:
+      distribution: "truncated_normal", "normal" or "uniform".
+      corrected: widen the truncated normal to the full variance; else it is 0.7737 of it.
+      in_axis: axis or axes of the inputs; out_axis: of the outputs; batch_axis: of independent kernels.
+
+    Returns:
+      The initializer ``(key, shape, dtype) -> array``, for real floating dtypes.
+
+    Raises:
+      ValueError: an unknown option; at the call, axes that the shape does not have.
     """
     return variance_scaling(
         1.0,
@@ -248,7 +263,15 @@ def lecun_normal(
 ) -> Initializer:
     """LeCun: truncated normal of variance 1/n_in, redrawn outside two deviations.
 
-    Args, Returns, Raises: as ``variance_scaling``.
+    Args:
+      corrected: widen the truncated normal to the full variance; else it is 0.7737 of it.
+      in_axis: axis or axes of the inputs; out_axis: of the outputs; batch_axis: of independent kernels.
+
+    Returns:
+      The initializer ``(key, shape, dtype) -> array``, for real floating dtypes.
+
+    Raises:
+      ValueError: an unknown option; at the call, axes that the shape does not have.
     """
     return lecun(corrected=corrected, in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis)
 
@@ -263,7 +286,14 @@ def lecun_normal(
 def lecun_uniform(*, in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = ()) -> Initializer:
     """LeCun: uniform on [-r, r), variance 1/n_in.
 
-    Args, Returns, Raises: as ``variance_scaling``.
+    Args:
+      in_axis: axis or axes of the inputs; out_axis: of the outputs; batch_axis: of independent kernels.
+
+    Returns:
+      The initializer ``(key, shape, dtype) -> array``, for real floating dtypes.
+
+    Raises:
+      ValueError: an unknown option; at the call, axes that the shape does not have.
     """
     return lecun(distribution="uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis)
 
@@ -298,7 +328,16 @@ def he(
 ) -> Initializer:
     """He, also Kaiming: variance 2/n_in, which keeps the variance through relu.
 
-    Args, Returns, Raises: as ``variance_scaling``.
+    Args:
+      distribution: "truncated_normal", "normal" or "uniform".
+      corrected: widen the truncated normal to the full variance; else it is 0.7737 of it.
+      in_axis: axis or axes of the inputs; out_axis: of the outputs; batch_axis: of independent kernels.
+
+    Returns:
+      The initializer ``(key, shape, dtype) -> array``, for real floating dtypes.
+
+    Raises:
+      ValueError: an unknown option; at the call, axes that the shape does not have.
     """
     return variance_scaling(
         2.0,
@@ -321,7 +360,15 @@ def he(
 def he_normal(*, corrected: bool = True, in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = ()) -> Initializer:
     """He, also Kaiming: truncated normal of variance 2/n_in, redrawn outside two deviations.
 
-    Args, Returns, Raises: as ``variance_scaling``.
+    Args:
+      corrected: widen the truncated normal to the full variance; else it is 0.7737 of it.
+      in_axis: axis or axes of the inputs; out_axis: of the outputs; batch_axis: of independent kernels.
+
+    Returns:
+      The initializer ``(key, shape, dtype) -> array``, for real floating dtypes.
+
+    Raises:
+      ValueError: an unknown option; at the call, axes that the shape does not have.
     """
     return he(corrected=corrected, in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis)
 
@@ -337,7 +384,14 @@ def he_normal(*, corrected: bool = True, in_axis: Axes = -2, out_axis: Axes = -1
 def he_uniform(*, in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = ()) -> Initializer:
     """He, also Kaiming: uniform on [-r, r), variance 2/n_in.
 
-    Args, Returns, Raises: as ``variance_scaling``.
+    Args:
+      in_axis: axis or axes of the inputs; out_axis: of the outputs; batch_axis: of independent kernels.
+
+    Returns:
+      The initializer ``(key, shape, dtype) -> array``, for real floating dtypes.
+
+    Raises:
+      ValueError: an unknown option; at the call, axes that the shape does not have.
     """
     return he(distribution="uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis)
 
@@ -375,7 +429,16 @@ def xavier(
 ) -> Initializer:
     """Xavier, also Glorot: variance 2/(n_in + n_out), which keeps it both ways through units of slope 1 at 0, as tanh.
 
-    Args, Returns, Raises: as ``variance_scaling``.
+    Args:
+      distribution: "truncated_normal", "normal" or "uniform".
+      corrected: widen the truncated normal to the full variance; else it is 0.7737 of it.
+      in_axis: axis or axes of the inputs; out_axis: of the outputs; batch_axis: of independent kernels.
+
+    Returns:
+      The initializer ``(key, shape, dtype) -> array``, for real floating dtypes.
+
+    Raises:
+      ValueError: an unknown option; at the call, axes that the shape does not have.
     """
     return variance_scaling(
         1.0,
@@ -401,7 +464,15 @@ def xavier_normal(
 ) -> Initializer:
     """Xavier, also Glorot: truncated normal of variance 2/(n_in + n_out), redrawn outside two deviations.
 
-    Args, Returns, Raises: as ``variance_scaling``.
+    Args:
+      corrected: widen the truncated normal to the full variance; else it is 0.7737 of it.
+      in_axis: axis or axes of the inputs; out_axis: of the outputs; batch_axis: of independent kernels.
+
+    Returns:
+      The initializer ``(key, shape, dtype) -> array``, for real floating dtypes.
+
+    Raises:
+      ValueError: an unknown option; at the call, axes that the shape does not have.
     """
     return xavier(corrected=corrected, in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis)
 
@@ -417,7 +488,14 @@ def xavier_normal(
 def xavier_uniform(*, in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = ()) -> Initializer:
     """Xavier, also Glorot: uniform on [-r, r), variance 2/(n_in + n_out).
 
-    Args, Returns, Raises: as ``variance_scaling``.
+    Args:
+      in_axis: axis or axes of the inputs; out_axis: of the outputs; batch_axis: of independent kernels.
+
+    Returns:
+      The initializer ``(key, shape, dtype) -> array``, for real floating dtypes.
+
+    Raises:
+      ValueError: an unknown option; at the call, axes that the shape does not have.
     """
     return xavier(distribution="uniform", in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis)
 

@@ -417,6 +417,6 @@ _STREAMS: tuple[tuple[Callable[..., Any], Callable[..., Stream]], ...] = (
 )
 
 __all__ = [
-    "Metric", "Stream", "accuracy", "add", "binary_accuracy", "mean_absolute_error", "mean_squared_error", "name_of", "r2",
-    "stream",
+    "Metric", "Stream", "accuracy", "add", "binary_accuracy", "mean_absolute_error", "mean_squared_error", "name_of",
+    "r2", "stream",
 ]  # fmt: skip

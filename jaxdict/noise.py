@@ -37,7 +37,6 @@ from jaxdict._entry import entry
         "S3": "one mask per minibatch: broadcast_axes=(0,); S4 and libraries draw one per example",
         "S4": "p is the keep probability, 0.5 and 0.8; scaling='weight' and, later, inverted",
     },
-    see_also=("rrelu",),
     symbols={"rate": "p"},
 )
 def dropout(

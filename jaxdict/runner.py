@@ -174,7 +174,7 @@ class _Job:
         if self.source is None:
             count = count_of(inputs)
             if weights is not None or a["class_weight"] is not None:
-                weights = weights_of(weights, a["class_weight"], _labels(targets), count)
+                weights = weights_of(weights, a["class_weight"], _labels(targets), count, classes=self.fits.classes)
             self.steps_per_epoch = -(-count // min(a["batch_size"], count))
             self.data = jax.device_put(Data(inputs, targets, weights, self.validation))
 
@@ -206,7 +206,7 @@ class _Job:
     def fingerprint(self) -> str | None:
         """A digest of the data; None for batches from outside, which are not looked at twice."""
         if self._fingerprint is None and self.data is not None:
-            self._fingerprint = data_room.fingerprint(jax.tree.map(np.asarray, self.data))
+            self._fingerprint = data_room.fingerprint(tuple(self.data))
         return self._fingerprint
 
     # --------------------------------------------------------------------------------------------- the loop

@@ -197,12 +197,11 @@ class TestLaws:
         assert model.mixes_examples
         assert model.spec is None
 
-    def test_trees_are_dicts_of_arrays_without_weak_parameters(self, kind):
+    def test_trees_are_dicts_of_arrays(self, kind):
         params, state, _ = model_of(kind).init(jax.random.key(0), (64,))
         for path, leaf in jax.tree_util.tree_leaves_with_path((params, state)):
             assert all(isinstance(step, jax.tree_util.DictKey) and type(step.key) is str for step in path[1:])
             assert not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        assert not any(leaf.weak_type for leaf in jax.tree.leaves(params))
 
     def test_half_precision_keeps_the_states_types(self, kind):
         params, state, _ = model_of(kind).init(jax.random.key(0), (64,))
@@ -364,6 +363,15 @@ class TestFlax:
         params, _, _ = from_flax(boxed).init(jax.random.key(0), (3,))
         assert isinstance(params["kernel"], jax.Array)
         assert (from_flax(boxed).apply(params, {}, jnp.ones((1, 3)))[0] == 3).all()
+
+    def test_parameters_of_weak_type_become_strong(self):
+        class Scale(linen.Module):
+            @linen.compact
+            def __call__(self, x):
+                return x * self.param("scale", lambda key: jnp.asarray(2.0))
+
+        params, _, _ = from_flax(Scale()).init(jax.random.key(0), (3,))
+        assert not params["scale"].weak_type
 
     def test_integer_inputs_and_trees_of_inputs(self):
         class Two(linen.Module):

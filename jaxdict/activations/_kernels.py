@@ -1,20 +1,12 @@
-"""What the activations are computed with: float32 polynomials, and the rule that makes a formula differentiable.
+"""What the activations are computed with: float32 polynomials.
 
 XLA's float32 ``expm1``, ``tanh`` and ``erfc`` are wrong by 5 to 200 units in the last place on the CPU; the polynomials
 here leave less than 0.1 of a unit before rounding. ``benchmarks/derive_polynomials.py`` derives them again. float64 is
 left to jax.numpy. Signs matter: what is written ``x*(1 + x*P)`` compiles to fused multiply-adds.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
-
-from jaxdict._derivative import closed_form
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Coefficients, lowest power first.
 EXPM1 = (  # exp(z) = 1 + z + z^2 P(z), -0.7 <= z <= 0.3466
@@ -95,31 +87,3 @@ def high_part(a: jax.Array) -> jax.Array:
     """``a`` without its low 12 bits, so that its square is exact in float32; a constant to differentiation."""
     bits = jax.lax.bitcast_convert_type(a, jnp.uint32) & jnp.uint32(0xFFFFF000)
     return jax.lax.stop_gradient(jax.lax.bitcast_convert_type(bits, jnp.float32))
-
-
-def elementwise(rule: Callable[..., tuple[jax.Array, tuple[Any, ...]]]) -> Callable[[Function], Function]:
-    """``closed_form(rule)``, compiled where it is called alone, and with a value that again differentiates by the rule.
-
-    In a Hessian the outer derivative goes through the value that the inner rule gave. Traced, that would be the
-    derivative of a polynomial or of ``maximum`` at its kink, instead of the closed form.
-    """
-    compiled = jax.jit(rule, inline=True)
-    both = jax.custom_jvp(compiled)
-
-    def jvp(primals, tangents):
-        value, partials = both(*primals)
-        change = jnp.zeros_like(value)
-        for partial, tangent in zip(partials, tangents, strict=True):
-            if not isinstance(tangent, SymbolicZero):
-                change = change + partial * tangent
-        pairs = zip(primals, tangents, strict=True)
-        dense = tuple(jnp.zeros_like(p) if isinstance(t, SymbolicZero) else t for p, t in pairs)
-        changes = jax.jvp(lambda *p: compiled(*p)[1], primals, dense)[1]
-        return (value, partials), (change, changes)
-
-    both.defjvp(jvp, symbolic_zeros=True)
-
-    def decorate(function: Function) -> Function:
-        return closed_form(both)(jax.jit(function, inline=True))  # type: ignore[return-value]  # jit keeps the call
-
-    return decorate

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxdict import _check
+from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
 from jaxdict.activations import _kernels
-from jaxdict.activations._kernels import elementwise, high_part, near_root, polynomial
+from jaxdict.activations._kernels import high_part, near_root, polynomial
 
 _FAR = 800.0  # exp(-800) is 0 in float64 too
 
@@ -44,7 +45,7 @@ def _swish(x, beta):
     conventions={"torch": "F.silu, beta fixed at 1", "keras": "silu, beta fixed at 1", "jax": "silu, beta fixed at 1"},
     see_also=("gelu", "sigmoid"),
 )
-@elementwise(_swish)
+@closed_form(_swish)
 def swish(x: jax.typing.ArrayLike, beta: jax.typing.ArrayLike = 1.0) -> jax.Array:
     """Swish, ``x*sigmoid(beta*x)``; SiLU at ``beta = 1``.
 
@@ -100,8 +101,8 @@ def _gelu_tanh(x):
     return jnp.maximum(x, 0) - a * q, (jnp.where(x >= 0, 1 - g, g),)
 
 
-_exact = elementwise(_gelu_exact)(lambda x: _gelu_exact(x)[0])
-_approximate = elementwise(_gelu_tanh)(lambda x: _gelu_tanh(x)[0])
+_exact = closed_form(_gelu_exact)(lambda x: _gelu_exact(x)[0])
+_approximate = closed_form(_gelu_tanh)(lambda x: _gelu_tanh(x)[0])
 
 
 @entry(

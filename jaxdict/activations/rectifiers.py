@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
+from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
-from jaxdict.activations._kernels import elementwise, expm1
+from jaxdict.activations._kernels import expm1
 
 
 def _sides(x, above, below):
@@ -25,7 +26,7 @@ def _linear(x):
     conventions={"torch": "nn.Identity", "keras": "linear", "jax": "jax.nn.identity"},
     see_also=("relu",),
 )
-@elementwise(_linear)
+@closed_form(_linear)
 def linear(x: jax.typing.ArrayLike) -> jax.Array:
     """The identity, ``x``: a layer without a non-linearity.
 
@@ -59,7 +60,7 @@ def _relu(x):
     conventions={"torch": "the same, derivative 0 at 0", "keras": "the same", "jax": "the same"},
     see_also=("leaky_relu", "elu", "softplus"),
 )
-@elementwise(_relu)
+@closed_form(_relu)
 def relu(x: jax.typing.ArrayLike) -> jax.Array:
     """Rectified linear unit, ``max(0, x)``.
 
@@ -95,7 +96,7 @@ def _leaky_relu(x, slope):
     see_also=("relu", "elu"),
     symbols={"negative_slope": "alpha"},
 )
-@elementwise(_leaky_relu)
+@closed_form(_leaky_relu)
 def leaky_relu(x: jax.typing.ArrayLike, negative_slope: jax.typing.ArrayLike = 0.01) -> jax.Array:
     """Leaky rectified linear unit: ``x`` where ``x > 0``, else ``negative_slope*x``.
 
@@ -140,7 +141,7 @@ def _elu(x, alpha):
     conventions={"torch": "the same", "keras": "the same", "jax": "the same, but its derivative is 0 below -17.4"},
     see_also=("selu", "relu", "softplus"),
 )
-@elementwise(_elu)
+@closed_form(_elu)
 def elu(x: jax.typing.ArrayLike, alpha: jax.typing.ArrayLike = 1.0) -> jax.Array:
     """Exponential linear unit: ``x`` where ``x > 0``, else ``alpha*(exp(x) - 1)``.
 
@@ -181,9 +182,9 @@ def _selu(x):
     aliases=("scaled exponential linear unit", "scaled elu"),
     sources=("S2 11.1.2", "Klambauer et al. 2017"),
     conventions={"torch": "the same", "keras": "the same", "jax": "the same"},
-    see_also=("elu", "alpha_dropout", "lecun_normal"),
+    see_also=("elu", "lecun_normal"),
 )
-@elementwise(_selu)
+@closed_form(_selu)
 def selu(x: jax.typing.ArrayLike) -> jax.Array:
     """Scaled exponential linear unit, ``1.0507*elu(x, 1.6733)``.
 

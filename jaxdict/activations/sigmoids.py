@@ -7,9 +7,9 @@ with the value, ``y(1 - y)`` and ``1 - y^2`` are 0 as soon as ``y`` rounds to 1.
 import jax
 import jax.numpy as jnp
 
+from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
 from jaxdict.activations import _kernels
-from jaxdict.activations._kernels import elementwise
 
 
 def _softplus(x):
@@ -31,7 +31,7 @@ def _softplus(x):
     },
     see_also=("sigmoid", "relu"),
 )
-@elementwise(_softplus)
+@closed_form(_softplus)
 def softplus(x: jax.typing.ArrayLike) -> jax.Array:
     """Softplus, ``ln(1 + exp(x))``: a smooth ReLU, positive everywhere.
 
@@ -65,7 +65,7 @@ def _sigmoid(x):
     },
     see_also=("tanh", "softplus", "softmax"),
 )
-@elementwise(_sigmoid)
+@closed_form(_sigmoid)
 def sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
     """The logistic function, ``1/(1 + exp(-x))``, between 0 and 1.
 
@@ -103,7 +103,7 @@ def _tanh(x):
     },
     see_also=("sigmoid",),
 )
-@elementwise(_tanh)
+@closed_form(_tanh)
 def tanh(x: jax.typing.ArrayLike) -> jax.Array:
     """Hyperbolic tangent, between -1 and 1.
 
