@@ -1,6 +1,6 @@
 """Draw docs/images/curves.png, the picture of the README: a run on the digits beside an entry of the dictionary.
 
-    python docs/picture.py [FILE]
+python docs/picture.py [FILE]
 """
 
 import sys
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 import jaxdict as jd
 
@@ -21,9 +22,8 @@ def main(arguments: list[str]) -> None:
     """Train, draw, and write the picture, 1200 pixels wide."""
     (path,) = [Path(a) for a in arguments] or [TARGET]
     run = train()
-    figure = Figure(figsize=(12, 4.4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(12, 4.4), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.16, wspace=0.04))
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.14, h_pad=0.16, wspace=0.04)
     left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.25])
     learning(left, run, "loss")
     left.set_yscale("log")
@@ -68,6 +68,7 @@ def learning(axis: Any, run: Any, name: str) -> None:
 def formula(axis: Any, name: str) -> None:
     """Value and derivative of an activation, with the equations that the dictionary holds."""
     entry = jd.lookup(name)
+    assert entry.derivative is not None
     x = np.linspace(-4, 4, 801, dtype=np.float32)
     axis.axhline(0, color=GREY, linewidth=0.8, zorder=1)
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=1)

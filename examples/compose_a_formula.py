@@ -31,7 +31,7 @@ y = y.at[::9].add(-2.5)  # seven of the sixty points are wrong
 
 huber = jd.lookup("huber loss")
 print(f"{huber.name}: {huber.equation}\nderivative: {huber.derivative_equation}")
-pull = huber.derivative(curve(TRUE, t), y, delta=0.5)  # of the curve by each point
+pull = jax.grad(jd.losses.huber)(curve(TRUE, t), y, delta=0.5)  # of each point on the curve
 print(f"the wrong points pull with {jnp.abs(pull).max():.2f}, the others with {jnp.median(jnp.abs(pull)):.2f}\n")
 
 deltas = jnp.array([10.0, 1.0, 0.3, 0.1])

@@ -21,7 +21,7 @@ run = jd.fit(
     observers=[jd.observers.early_stopping(patience=10)],  # ends with the best epoch's parameters
 )
 print(run.message)
-print(f"{run.step} steps; the best validation loss, {run.best.value:.3f}, in epoch {run.best.epoch}")
+print(f"{run.step} steps; the lowest validation loss is {run.history['validation_loss'].min():.3f}")
 print("last row:", {name: round(value, 3) for name, value in run.history.last.items()})
 
 scores = run.evaluate(test)

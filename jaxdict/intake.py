@@ -1,5 +1,6 @@
 """What enters training: targets that must suit the loss, and batches from outside, stacked for one program."""
 
+import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxdict import data as data_room
+from jaxdict.layers import Model
 from jaxdict.train.step import Batch
 
 CHUNK_BATCHES = 16
@@ -133,6 +135,35 @@ class Fit:
 def one_of(tree: Any) -> Any:
     """The shapes and types of a batch of one example."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), jax.dtypes.canonicalize_dtype(x.dtype)), tree)
+
+
+def outputs_of(model: Model, example: Any) -> Any:
+    """The shapes and types that ``model`` gives for a batch like ``example``; nothing is computed."""
+    leaves, tree = jax.tree.flatten(example)
+    return _outputs_of(model, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+
+
+@functools.lru_cache(maxsize=256)
+def _outputs_of(model: Model, tree: Any, leaves: tuple) -> Any:
+    example = jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in leaves])
+
+    def forward(key, inputs):
+        params, state, _ = model.init(key, shape_of(inputs))
+        return model.apply(params, state, inputs, key=key, train=False)[0]
+
+    return jax.eval_shape(forward, jax.random.key(0), example)
+
+
+def is_shape(tree: Any) -> bool:
+    """Whether ``tree`` is a shape, rather than a tree of shapes."""
+    return isinstance(tree, tuple) and all(isinstance(length, int) for length in tree)
+
+
+def shape_of(inputs: Any) -> Any:
+    """The shape of one example: a tuple, or a tree of them."""
+    if hasattr(inputs, "shape"):
+        return tuple(inputs.shape[1:])
+    return jax.tree.map(lambda x: tuple(x.shape[1:]), inputs)
 
 
 def _parameter_names(function: Callable) -> list[str]:

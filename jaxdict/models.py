@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxdict import _check, _registry, layers
 from jaxdict._entry import entry
 from jaxdict._foreign import from_equinox, from_flax
-from jaxdict.layers import CONSTRUCTORS, Model, Spec, buildable, child
+from jaxdict.layers import CONSTRUCTORS, Model, buildable, child
 
 __all__ = ["Model", "as_model", "from_equinox", "from_flax", "mlp", "serial", "spec_from_json", "spec_to_json", "summary"]
 
@@ -171,10 +170,7 @@ def as_model(model: Any) -> Model:
         return model
     if isinstance(model, tuple) and len(model) == 2 and all(callable(part) for part in model):
         return Model(*model)
-    if isinstance(getattr(model, "init", None), Callable) and isinstance(getattr(model, "apply", None), Callable):
-        hint = "; a Flax module becomes one by jaxdict.models.from_flax(module)"
-    else:
-        hint = ""
+    hint = "; a Flax module becomes one by jaxdict.models.from_flax(module)" if hasattr(model, "apply") else ""
     raise TypeError(f"a model must be a jaxdict Model or an (init, apply) pair; got {type(model).__name__}{hint}")
 
 

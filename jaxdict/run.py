@@ -13,7 +13,7 @@ import optax
 from jaxdict import __version__, _check, _registry, checkpoint
 from jaxdict import data as data_room
 from jaxdict.history import History
-from jaxdict.intake import Fit
+from jaxdict.intake import Fit, outputs_of, shape_of
 from jaxdict.layers import Model
 from jaxdict.losses import weights_of
 from jaxdict.models import as_model, spec_from_json, spec_to_json
@@ -251,7 +251,7 @@ class Run:
             "result": self.result,
             "message": self.message,
             "restored": restored if self._restored else None,
-            "input_shape": self.input_shape,
+            "inputs": _plain(self._job.example),
             "model": spec_to_json(self.model),
             "loss": _entry_name(self.plan.loss, "loss"),
             "metrics": [name for name, _ in self.plan.streams],
@@ -376,22 +376,38 @@ def _same_run(saved: dict[str, Any], now: dict[str, Any], where: str) -> None:
             raise ValueError(f"cannot go on from {where}: {name} was {saved.get(name)!r} and is {value!r} now")
 
 
+def _plain(tree: Any) -> Any:
+    """Shapes and types of a tree of inputs as JSON data; tuples become lists."""
+    if isinstance(tree, dict):
+        return {"parts": {name: _plain(part) for name, part in tree.items()}}
+    if isinstance(tree, (tuple, list)):
+        return {"parts": [_plain(part) for part in tree]}
+    return {"shape": list(tree.shape), "dtype": tree.dtype.name}
+
+
+def _structs(data: dict[str, Any]) -> Any:
+    """The tree that ``_plain`` wrote."""
+    parts = data.get("parts")
+    if isinstance(parts, dict):
+        return {name: _structs(part) for name, part in parts.items()}
+    if isinstance(parts, list):
+        return [_structs(part) for part in parts]
+    return jax.ShapeDtypeStruct(tuple(data["shape"]), jnp.dtype(data["dtype"]))
+
+
 class _Loaded:
     """Stands where a job does, for a run that was loaded and cannot train."""
 
     def __init__(self, metadata: dict[str, Any], model: Model, plan: Plan):
         self.model, self.plan = model, plan
         self.epochs = metadata["epochs"]
-        self.input_shape = tuple(metadata["input_shape"])
-        self.fits = Fit(plan.loss, jax.eval_shape(self._forward, jax.random.key(0)))
+        self.example = _structs(metadata["inputs"])
+        self.input_shape = shape_of(self.example)
+        self.fits = Fit(plan.loss, outputs_of(model, self.example))
         self.steps_per_epoch = metadata["step"] // max(1, metadata["epoch"])
         self.hyperparameters = {k: jnp.float32(v) for k, v in metadata["hyperparameters"].items()}
         self.key = jax.random.wrap_key_data(jnp.asarray(metadata["key"], jnp.uint32))
         self._fingerprint = metadata["data"]
-
-    def _forward(self, key: jax.Array) -> Any:
-        params, state, _ = self.model.init(key, self.input_shape)
-        return self.model.apply(params, state, jnp.zeros((1, *self.input_shape)), key=key, train=False)[0]
 
     def fingerprint(self) -> str | None:
         return self._fingerprint
@@ -431,7 +447,7 @@ def load_run(path: str | os.PathLike, *, model: Any = None, loss: Any = None, me
     kept = tree
     if metadata["restored"] is not None:
         kept = tree["observers"][str(metadata["restored"])]
-    train = TrainState(kept["params"], kept.get("state", {}), tree.get("optimizer_state", {}))
+    train = TrainState(kept.get("params", {}), kept.get("state", {}), tree.get("optimizer_state", {}))
     run._carry = jax.tree.map(
         jnp.asarray, Carry(train, jnp.int32(metadata["epoch"]), (), {}, jnp.int32(metadata["code"]))
     )

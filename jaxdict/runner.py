@@ -14,7 +14,7 @@ import numpy as np
 from jaxdict import _check, _registry
 from jaxdict import data as data_room
 from jaxdict._cache import constructor
-from jaxdict.intake import Fit, one_of, source
+from jaxdict.intake import Fit, is_shape, one_of, outputs_of, shape_of, source
 from jaxdict.layers import Model
 from jaxdict.losses import weights_of
 from jaxdict.models import as_model
@@ -158,8 +158,11 @@ class _Job:
                 raise ValueError("with batches, validation must be (inputs, targets), not a fraction")
             self.source = source(given)
             inputs, targets = data_room.check(*self.source.peek()[:2], name="the first batch")
-        self.input_shape = _shape_of(inputs)
-        outputs = jax.eval_shape(self._forward, self.key, one_of(inputs))
+        self.example = one_of(inputs)
+        self.input_shape = shape_of(inputs)
+        leaves, tree = jax.tree.flatten(self.input_shape, is_leaf=is_shape)
+        self._frozen_shape = (tree, tuple(leaves))
+        outputs = outputs_of(self.model, self.example)
         self.fits = Fit(loss, outputs)
         targets = self.fits(targets, "data")
         if self.source is not None:
@@ -178,10 +181,6 @@ class _Job:
             self.steps_per_epoch = -(-count // min(a["batch_size"], count))
             self.data = jax.device_put(Data(inputs, targets, weights, self.validation))
 
-    def _forward(self, key: jax.Array, inputs: Any) -> Any:
-        params, state, _ = self.model.init(key, self.input_shape)
-        return self.model.apply(params, state, inputs, key=key, train=False)[0]
-
     def _held_out(self, validation: Any) -> Batch | None:
         if validation is None:
             return None
@@ -189,9 +188,9 @@ class _Job:
         if not isinstance(validation, tuple) or len(validation) not in (2, 3):
             raise TypeError("validation must be (inputs, targets), (inputs, targets, weights) or a fraction")
         inputs, targets = data_room.check(validation[0], validation[1], name="validation")
-        if _shape_of(inputs) != self.input_shape:
+        if shape_of(inputs) != self.input_shape:
             raise ValueError(
-                f"validation examples have the shape {_shape_of(inputs)}, training examples {self.input_shape}"
+                f"validation examples have the shape {shape_of(inputs)}, training examples {self.input_shape}"
             )
         weights = weights_of(validation[2], None, None, count_of(inputs)) if len(validation) == 3 else None
         return jax.device_put(Batch(inputs, self.fits(targets, "validation"), weights))
@@ -200,7 +199,7 @@ class _Job:
         params, state = self.initial
         return self.program.start.eval_shape(
             self.keys, self.hyperparameters, params, state,
-            input_shape=self.input_shape, validated=self.validation is not None,
+            input_shape=self._frozen_shape, validated=self.validation is not None,
         )  # fmt: skip
 
     def fingerprint(self) -> str | None:
@@ -220,7 +219,7 @@ class _Job:
         else:
             carry = self.program.start(
                 self.keys, self.hyperparameters, params, state,
-                input_shape=self.input_shape, validated=self.validation is not None,
+                input_shape=self._frozen_shape, validated=self.validation is not None,
             )  # fmt: skip
         if self.source is None:
             # No epochs yet: this compiles, so that the seconds of the first epoch are its own.
@@ -339,7 +338,15 @@ def _is_labels(targets: np.ndarray) -> bool:
 
 
 def _is_builder(model: Any) -> bool:
-    return callable(model) and not isinstance(model, (Model, tuple)) and not hasattr(model, "apply")
+    """Whether ``model`` is a function that makes one. Modules of other libraries can be called too, but are none."""
+    if isinstance(model, (Model, tuple)) or hasattr(model, "apply"):
+        return False
+    library = type(model).__module__.split(".")[0]
+    bases = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    if library not in ("builtins", "functools") and bases & {"flax", "equinox"}:
+        made = "from_flax" if "flax" in bases else "from_equinox"
+        raise TypeError(f"{type(model).__name__} becomes a model by jaxdict.models.{made}(module)")
+    return callable(model)
 
 
 def _as_data(hyperparameters: Mapping[str, Any] | None) -> dict[str, jax.Array]:
@@ -376,12 +383,3 @@ def _intern(function: Any) -> Any:
     if isinstance(function, functools.partial):
         return _partial(function.func, *function.args, **function.keywords)
     return function
-
-
-def _shape_of(inputs: Any) -> Any:
-    """The shape of one example: a tuple, or a tree of them."""
-    if hasattr(inputs, "shape"):
-        return tuple(inputs.shape[1:])
-    return jax.tree.map(lambda x: tuple(x.shape[1:]), inputs)
-
-

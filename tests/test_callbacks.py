@@ -5,6 +5,7 @@ import io
 import sys
 import types
 
+import jax
 import numpy as np
 import pytest
 
@@ -107,7 +108,7 @@ def test_resume_leaves_no_row_twice_and_none_missing(tmp_path):
     assert [row["epoch"] for row in rows(tmp_path / "m.csv")] == [1, 2, 3, 4, 5, 6]
     assert [row["loss"] for row in rows(tmp_path / "m.csv")] == whole.history["loss"].tolist()
     assert [step for step, tag, _ in events(tmp_path / "tb") if tag == "loss"] == [1, 2, 3, 4, 5, 6]
-    for one, other in zip(*map(jd.train.segment.jax.tree.leaves, (whole.params, resumed.params)), strict=True):
+    for one, other in zip(*map(jax.tree.leaves, (whole.params, resumed.params)), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -173,9 +174,7 @@ def test_curves_are_drawn_now_and_then(tmp_path, monkeypatch):
 
 def test_checkpoints_every_so_many_epochs(tmp_path):
     fit(callbacks.checkpoint(tmp_path, every=2, seconds=None, keep=None), epochs=5)
-    assert [p.name[-7] for p in sorted(tmp_path.glob("*.safetensors"))] == ["3", "3", "3"] or [
-        int(p.stem.split("-")[1]) for p in sorted(tmp_path.iterdir())
-    ] == [2, 4, 5]
+    assert [int(p.stem.split("-")[1]) for p in sorted(tmp_path.iterdir())] == [2, 4, 5]
 
 
 def test_checkpoints_that_are_kept(tmp_path):
@@ -323,20 +322,19 @@ def test_refused(tmp_path, make, error, message):
 
 
 @pytest.mark.parametrize(
-    ("module", "moment", "message"),
+    ("module", "make", "message"),
     [
-        ("matplotlib.backends.backend_agg", lambda p: callbacks.curves(p / "c.png").on_end, "pictures need matplotlib"),
+        ("matplotlib.backends.backend_agg", lambda p: callbacks.curves(p / "c.png"), "pictures need matplotlib"),
         ("tensorboardX.event_file_writer", lambda p: callbacks.tensorboard(p), "event files need tensorboardX"),
         ("rich.progress", lambda p: callbacks.progress(), "the progress bar needs rich"),
     ],
 )
-def test_a_missing_extra_is_named(tmp_path, monkeypatch, module, moment, message):
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, module, make, message):
+    def use(one):
+        one.on_start(fake(0))
+        one.on_end(fake(2))
+
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    one = moment(tmp_path)
     with pytest.raises(ModuleNotFoundError, match=message):
-        if callable(one):
-            one(fake(2))
-        else:
-            one.on_start(fake(0))
-            one.on_end(fake(2))
+        use(make(tmp_path))

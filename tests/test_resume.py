@@ -180,7 +180,7 @@ resume = folder if folder.is_dir() and jd.checkpoint.latest(folder) else None
 run = jd.fit(
     jd.models.mlp([4, 16, 3], dropout=0.1), "sparse_softmax_cross_entropy", jd.optimizers.adam(3e-3), data, key=1,
     epochs=int(sys.argv[3]), batch_size=16, validation=0.2, metrics="accuracy", segment_epochs=20,
-    observers=[jd.observers.early_stopping(patience=5000)],
+    observers=[jd.observers.early_stopping(patience=10**6)],
     callbacks=[jd.callbacks.checkpoint(folder, every=20)], resume=resume,
 )
 run.save(folder / "final.safetensors")

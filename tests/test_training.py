@@ -586,6 +586,33 @@ def test_make_step_scans_and_vmaps_over_seeds():
     assert np.all(losses[:, -1] < losses[:, 0])
 
 
+def test_trees_of_inputs(tmp_path):
+    """A model over a dict of inputs, one of them integers: trained, saved, loaded."""
+
+    def init(key, shapes):
+        return {"w": jnp.ones((shapes["x"][0], CLASSES)), "e": jnp.zeros((CLASSES, CLASSES))}, {}, (CLASSES,)
+
+    def apply(params, state, inputs, *, key=None, train=False):
+        return inputs["x"] @ params["w"] + params["e"][inputs["group"]], state
+
+    inputs = {"x": X, "group": Y}
+    run = jd.fit((init, apply), LOSS, jd.optimizers.adam(0.1), (inputs, Y), key=0, epochs=9, validation=0.2, metrics="accuracy")
+    assert run.history["accuracy"][-1] > 0.8
+    loaded = jd.load_run(run.save(tmp_path / "run.safetensors"), model=Model(init, apply))
+    np.testing.assert_array_equal(loaded.predict(inputs), run.predict(inputs))
+    assert loaded.evaluate((inputs, Y)) == run.evaluate((inputs, Y))
+
+
+def test_a_module_of_another_library_is_pointed_to_its_converter():
+    import equinox
+    from flax import linen, nnx
+
+    for module, name in ((equinox.nn.Linear(4, 3, key=jax.random.key(0)), "from_equinox"), (linen.Dense(3), "from_flax"),
+                         (nnx.Linear(4, 3, rngs=nnx.Rngs(0)), "from_flax")):  # fmt: skip
+        with pytest.raises(TypeError, match=name):
+            jd.fit(module, LOSS, "adam", (X, Y), key=0, epochs=1)
+
+
 # ---------------------------------------------------------------------------------------------------- bad input
 
 BAD_X = X.copy()

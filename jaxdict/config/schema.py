@@ -276,7 +276,9 @@ def _unknown_key(key: str, known: Iterable[str], what: str = "key of a config") 
     section, _, last = key.rpartition(".")
     beside = {k.rpartition(".")[2]: k for k in known if k.rpartition(".")[0] == section}
     namesakes = [k for k in known if _check.fold(k.rpartition(".")[2]) == _check.fold(last)]
-    close = [beside[name] for name in _check.closest(last, beside)] or namesakes or _check.closest(key, known)
+    close = [beside[name] for name in _check.closest(last, beside)] or namesakes
+    if not close and not beside:
+        close = _check.closest(key, known)
     if close:
         return f"{key} is no {what}; did you mean {' or '.join(map(repr, close[:2]))}?"
     return f"{key} is no {what}; {section or 'a config'} holds {', '.join(sorted(beside)) or 'none'}"

@@ -246,7 +246,7 @@ def program(plan: Plan) -> Program:
     def start(keys: Keys, hyperparameters, params=None, state=None, *, input_shape, validated) -> Carry:
         parts = bind(plan, hyperparameters)
         if params is None:
-            params, state, _ = parts.model.init(keys.init, input_shape)
+            params, state, _ = parts.model.init(keys.init, jax.tree.unflatten(*input_shape))
         train = TrainState(params, state, parts.optimizer.init(params))
         memories = tuple(o.init(Snapshot(params, state, jnp.int32(0), {})) for o in plan.observers)
         rows = {name: jnp.zeros(CAPACITY) for name in columns(parts, train.optimizer_state, validated)}

@@ -1,0 +1,88 @@
+"""The examples, run as a reader runs them: scripts in a process and a folder of their own, warnings as errors."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(script, folder):
+    """The standard output of ``script``; compiled programs are kept between runs of the suite."""
+    settings = {
+        "PYTHONPATH": str(ROOT),
+        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+        "JAX_NUMPY_RANK_PROMOTION": "raise",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script], cwd=folder, env=os.environ | settings, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def numbers(pattern, text):
+    """The groups of the one place where ``pattern`` is found, as numbers."""
+    found = re.findall(pattern, text)
+    assert len(found) == 1, text
+    return [float(n) for n in (found[0] if isinstance(found[0], tuple) else found)]
+
+
+def quickstart(out):
+    accuracy, loss = numbers(r"test accuracy (\S+), loss (\S+)", out)
+    assert accuracy > 0.96
+    assert loss < 0.2
+    after, restored = numbers(r"stopped by an observer after epoch (\d+); parameters restored from epoch (\d+)", out)
+    assert after == restored + 10
+    steps, lowest = numbers(r"(\d+) steps; the lowest validation loss is (\S+)", out)
+    assert steps == after * 41  # 1294 examples in batches of 32
+    assert lowest < 0.2
+    ((classes, labels),) = re.findall(r"classes \[(.*)\] labels \[(.*)\]", out)
+    assert sum(a == b for a, b in zip(classes.split(), labels.split(), strict=True)) >= 7
+    assert "loaded predictions are the same: True" in out
+    assert "17,226 parameters" in out
+
+
+def compose_a_formula(out):
+    assert r"\hat{y}" in out
+    assert numbers(r"pull with (\S+), the others with (\S+)", out)[0] == 0.5
+    rows = re.findall(r"delta +(\S+): height (\S+), middle (\S+), rate (\S+)", out)
+    fitted = {float(delta): [float(v) for v in values] for delta, *values in rows}
+    assert fitted[0.1] == pytest.approx([3, 1, 2], abs=0.1)
+    assert fitted[10.0][0] < 2.8  # pulled down by the wrong points
+
+
+def optax_chain(out):
+    rows = re.findall(r"test accuracy (\S+), loss (\S+)", out)
+    assert len(rows) == 2
+    assert all(float(accuracy) > 0.96 for accuracy, _ in rows)
+    assert numbers(r"largest difference of the loss in an epoch: (\S+)", out)[0] < 1e-3
+    (shown,) = re.findall(r"by epoch: (.*)", out)
+    rates = [float(n) for n in re.findall(r"[\d.]+e-\d+", shown)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(3e-3, rel=0.05)
+    assert rates[-1] == pytest.approx(1e-4, rel=0.05)
+
+
+def own_loop(out):
+    low, high, mean = numbers(r"alone: (\S+) to (\S+), mean (\S+)", out)
+    assert 0.93 < low < high
+    assert numbers(r"mean of their probabilities: (\S+)", out)[0] >= mean - 0.002
+    losses = [float(n) for n in re.findall(r"loss (\S+) ±", out)]
+    assert len(losses) == 3
+    assert losses == sorted(losses, reverse=True)
+
+
+CHECKS = {f.__name__: f for f in (quickstart, compose_a_formula, optax_chain, own_loop)}
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_example(script, tmp_path):
+    CHECKS[script.stem](run(script, tmp_path))
+    assert len(script.read_text().splitlines()) <= 50
