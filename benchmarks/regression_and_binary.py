@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import _timing
 import jax
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+import _timing
 import jaxdict as jd
 from jaxdict.config import load, read_result, run
 

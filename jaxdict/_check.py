@@ -12,11 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def is_traced(value: Any) -> bool:
     """Whether ``value`` is a tracer, whose number is not known while a program is being built."""
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def closest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
@@ -126,15 +127,16 @@ def compute_dtype(dtype: Any) -> Any:
     return jnp.float64 if dtype == jnp.float64 else jnp.float32
 
 
-def prng_key(key: Any, *, name: str = "key") -> jax.Array:
+def prng_key(key: Any, *, name: str = "key") -> Any:
     """``key`` as a typed key: a typed key, a raw uint32 key, or an int seed; anything else is a TypeError."""
     if isinstance(key, (int, np.integer)) and not isinstance(key, (bool, np.bool_)):
         return jax.random.key(int(key))
+    array: Any = key
     dtype = getattr(key, "dtype", None)
-    if is_traced(key) and dtype in (jnp.int32, jnp.uint32, jnp.int64) and key.ndim == 0:
+    if is_traced(key) and dtype in (jnp.int32, jnp.uint32, jnp.int64) and np.ndim(key) == 0:
         return jax.random.key(key)
-    if dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return key
     if dtype == jnp.uint32 and np.ndim(key) >= 1:
-        return jax.random.wrap_key_data(key)
+        return jax.random.wrap_key_data(array)
     raise TypeError(f"{name} must be a PRNG key (jax.random.key) or an int seed; got {key!r}")

@@ -7,7 +7,8 @@ A string may hold assignments before its last part (``"a = exp(x)/sum(exp(x)); d
 rule is assignments only (``"v = mu*v - eta*g; theta = theta + v"``), executed from top to bottom.
 
 Functions: exp log log1p expm1 sqrt abs sign floor sin cos tanh erf sigma (logistic) Phi phi (the normal distribution)
-max min (of their arguments) f g h (any function) cases((value, condition), …, (value, True)); over a vector: sum mean var largest norm
+max min (of their arguments) f g h (any function)
+cases((value, condition), …, (value, True)); over a vector: sum mean var largest norm
 onehot(label) z[label] diag outer ones eye argmax indicator(condition); constants: pi.
 """
 
@@ -20,7 +21,8 @@ import numpy as np
 
 _ALLOWED = (
     ast.Module, ast.Expr, ast.Assign, ast.Name, ast.Load, ast.Store, ast.Constant, ast.BinOp, ast.UnaryOp, ast.BoolOp,
-    ast.Compare, ast.Call, ast.Tuple, ast.Subscript, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.Mod, ast.MatMult, ast.USub,
+    ast.Compare, ast.Call, ast.Tuple, ast.Subscript, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.Mod, ast.MatMult,
+    ast.USub,
     ast.UAdd, ast.And, ast.Or, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
 )  # fmt: skip
 
@@ -60,6 +62,7 @@ def names(expression: str) -> set[str]:
 
 # ---------------------------------------------------------------------------------------------------- evaluation
 
+
 def numpy_vocabulary(axis: int | None = -1) -> dict[str, Any]:
     """The functions of the language over NumPy arrays; reductions go over ``axis`` and keep it."""
     from math import erf
@@ -67,9 +70,7 @@ def numpy_vocabulary(axis: int | None = -1) -> dict[str, Any]:
     def cases(*branches):
         values, conditions = zip(*branches, strict=True)
         shape = np.broadcast_shapes(*(np.shape(v) for v in values), *(np.shape(c) for c in conditions))
-        return np.select(
-            [np.broadcast_to(c, shape) for c in conditions], [np.broadcast_to(v, shape) for v in values]
-        )
+        return np.select([np.broadcast_to(c, shape) for c in conditions], [np.broadcast_to(v, shape) for v in values])
 
     def keep(reduce):
         return lambda x: reduce(x, axis=axis, keepdims=axis is not None)
@@ -157,7 +158,8 @@ def evaluate(expression: str, values: Mapping[str, Any], vocabulary: Mapping[str
 
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b, ast.Pow: lambda a, b: a**b, ast.Mod: lambda a, b: a % b, ast.MatMult: lambda a, b: a @ b,
+    ast.Div: lambda a, b: a / b, ast.Pow: lambda a, b: a**b, ast.Mod: lambda a, b: a % b,
+    ast.MatMult: lambda a, b: a @ b,
     ast.Lt: lambda a, b: a < b, ast.LtE: lambda a, b: a <= b, ast.Gt: lambda a, b: a > b,
     ast.GtE: lambda a, b: a >= b, ast.Eq: lambda a, b: a == b, ast.NotEq: lambda a, b: a != b,
 }  # fmt: skip
@@ -292,15 +294,16 @@ class _Writer:
             case ast.Mult():
                 a, b = self.paren(left, PRODUCT), self.paren(right, PRODUCT)
                 numbers = b[0].isdigit() or b.startswith(("-", "−", "\\left|", "|"))
-                joint = (r" \cdot " if numbers else " " if a[-1].isalnum() or b[0].isalnum() else r" ") \
-                    if self.tex else "·"  # fmt: skip
+                joint = "·" if not self.tex else r" \cdot " if numbers else " "
                 return _Part(f"{a}{joint}{b}", PRODUCT)
             case ast.Div():
                 if self.tex:
                     return _Part(f"\\frac{{{left.text}}}{{{right.text}}}", ATOM)
                 return _Part(f"{self.paren(left, PRODUCT)}/{self.paren(right, POWER)}", PRODUCT)
             case ast.MatMult():
-                return _Part(f"{self.paren(left, PRODUCT)}{' ' if self.tex else '·'}{self.paren(right, POWER)}", PRODUCT)
+                return _Part(
+                    f"{self.paren(left, PRODUCT)}{' ' if self.tex else '·'}{self.paren(right, POWER)}", PRODUCT
+                )
             case ast.Pow():
                 base = self.paren(left, ATOM)
                 return _Part(self.power(base, right.text if self.tex else self.paren(right, 0)), POWER)
@@ -354,12 +357,17 @@ class _Writer:
     def reduction(self, name: str, argument: ast.expr) -> _Part:
         tex = self.tex
         indexed = self._bare_vector(argument)
-        outer, self.index = self.index, ("" if not indexed else "ijk"["ijk".find(self.index) + 1] if self.index else "i")
+        outer, self.index = (
+            self.index,
+            ("" if not indexed else "ijk"["ijk".find(self.index) + 1] if self.index else "i"),
+        )
         inner, index = self.write(argument), self.index
         self.index = outer
         if not indexed or name == "var":
-            label = {"mean": r"\operatorname{E}" if tex else "E", "var": r"\operatorname{Var}" if tex else "Var",
-                     "largest": r"\max" if tex else "max", "sum": r"\sum" if tex else "Σ", "norm": ""}[name]  # fmt: skip
+            label = {
+                "mean": (r"\operatorname{E}", "E"), "var": (r"\operatorname{Var}", "Var"), "largest": (r"\max", "max"),
+                "sum": (r"\sum", "Σ"), "norm": ("", ""),
+            }[name][0 if tex else 1]  # fmt: skip
             if name == "norm":
                 return _Part(rf"\left\|{inner.text}\right\|" if tex else f"‖{inner.text}‖", ATOM)
             if name == "sum":

@@ -141,7 +141,7 @@ def evaluate(
 ) -> None:
     """Loss and metrics of a run on its test part, or on other data."""
     opened = jd.config.open_run(run_dir)
-    _print_scores("test" if data is None else Path(data).name, jd.config.evaluate(opened, data, target=target))
+    _print_scores("test" if data is None else Path(data).name, jd.config.evaluate(opened, source=data, target=target))
 
 
 @app.command()

@@ -71,16 +71,17 @@ class Source:
             raise ValueError(
                 f"batch {number} holds examples of shape {inputs.shape[1:]}, the first batch {self.input_shape}"
             )
-        weights = None if len(parts) == 2 else np.asarray(parts[2], np.float32)
+        weights: Any = None if len(parts) == 2 else np.asarray(parts[2], np.float32)
         return Batch(inputs, self.fits(targets, f"batch {number}"), weights)
 
 
 def source(data: Any) -> Source:
     """``data`` as a Source; TypeError when it is neither iterable nor a function."""
-    if callable(data) and not hasattr(data, "__iter__"):
-        return Source(data)
     if hasattr(data, "__iter__"):
         return Source(lambda: data)
+    if callable(data):
+        make: Any = data
+        return Source(make)
     raise TypeError(
         f"data must be (inputs, targets), a Dataset, an iterable of batches or a function that makes one; "
         f"got {type(data).__name__}"

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec, Protocol
+from typing import Any, Literal, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +26,7 @@ Params = Any
 State = Any
 Shape = tuple[int, ...]
 Train = bool | Literal["noise"]
-
-
-class Apply(Protocol):
-    def __call__(
-        self, params: Params, state: State, inputs: Any, *, key: jax.Array | None = None, train: Train = False
-    ) -> tuple[Any, State]: ...
+Apply = Callable[..., tuple[Any, State]]  # (params, state, inputs, *, key=None, train=False)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -285,7 +280,7 @@ def dropout(rate: Any, *, broadcast_axes: tuple[int, ...] = (), name: str | None
     sources=("S0 5.5", "S2 11.1.3"),
     symbols={"eps": "epsilon"},
     conventions={
-        "torch": "momentum is the weight of the new value (0.1 here is 0.9); running variance m/(m-1)-corrected; eps 1e-5",
+        "torch": "momentum is the weight of the new value (0.1 here is 0.9); running variance corrected by m/(m-1)",
         "keras": "momentum 0.99 of the old value, eps 1e-3, running variance biased",
         "flax": "momentum 0.99 of the old value, eps 1e-5, running variance biased",
     },

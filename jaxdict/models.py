@@ -13,7 +13,17 @@ from jaxdict._entry import entry
 from jaxdict._foreign import from_equinox, from_flax
 from jaxdict.layers import CONSTRUCTORS, Model, buildable, child
 
-__all__ = ["Model", "as_model", "from_equinox", "from_flax", "mlp", "serial", "spec_from_json", "spec_to_json", "summary"]
+__all__ = [
+    "Model",
+    "as_model",
+    "from_equinox",
+    "from_flax",
+    "mlp",
+    "serial",
+    "spec_from_json",
+    "spec_to_json",
+    "summary",
+]
 
 
 @entry(
@@ -220,6 +230,7 @@ def summary(model: Model, input_shape: Sequence[int]) -> str:
 
 # ------------------------------------------------------------------------------- rebuilding from a checkpoint
 
+
 def spec_to_json(model: Model) -> str | None:
     """How the model was made, as JSON text; None when an argument has no dictionary name."""
     try:
@@ -261,7 +272,9 @@ def spec_from_json(text: str) -> Model:
             name = value["model"]
             if name not in CONSTRUCTORS:
                 raise ValueError(f"no model is made by {name!r}; {_check.did_you_mean(name, CONSTRUCTORS)}")
-            return CONSTRUCTORS[name](*map(decode, value["args"]), **{k: decode(v) for k, v in value["options"].items()})
+            return CONSTRUCTORS[name](
+                *map(decode, value["args"]), **{k: decode(v) for k, v in value["options"].items()}
+            )
         return value
 
     return decode(json.loads(text))

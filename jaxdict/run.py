@@ -182,7 +182,9 @@ class Run:
             inputs, _ = data_room.check(inputs, None, name="predict")
         shape = tuple(inputs.shape[1:]) if hasattr(inputs, "shape") else None
         if shape is not None and shape != self.input_shape:
-            raise ValueError(f"inputs must have the shape (n, {', '.join(map(str, self.input_shape))}); got {inputs.shape}")
+            raise ValueError(
+                f"inputs must have the shape (n, {', '.join(map(str, self.input_shape))}); got {inputs.shape}"
+            )
         if dropout_samples is not None:
             _check.integer("dropout_samples", dropout_samples, low=1)
         unit = _output_unit(self.plan.loss, output)
@@ -329,6 +331,7 @@ def _entry_name(function: Any, kind: str) -> str | None:
 
 # ----------------------------------------------------------------------------------------- going on, loading
 
+
 def _file(path: Any) -> Path:
     path = Path(path)
     if path.is_dir():
@@ -464,5 +467,3 @@ def _is_metric(name: str) -> bool:
     except (KeyError, TypeError, ValueError):
         return False
     return True
-
-

@@ -19,7 +19,9 @@ def _lift(function, arity=1):
 
 
 def _cases(*branches):
-    pieces = np.frompyfunc(lambda *flat: sympy.Piecewise(*zip(flat[::2], flat[1::2], strict=True)), 2 * len(branches), 1)
+    pieces = np.frompyfunc(
+        lambda *flat: sympy.Piecewise(*zip(flat[::2], flat[1::2], strict=True)), 2 * len(branches), 1
+    )
     return pieces(*(part for branch in branches for part in branch))
 
 
@@ -37,7 +39,8 @@ def sympy_vocabulary():
         "sigma": _lift(lambda x: 1 / (1 + sympy.exp(-x))),
         "max": lambda *a: _lift(sympy.Max, len(a))(*a), "min": lambda *a: _lift(sympy.Min, len(a))(*a),
         "cases": _cases, "and": _lift(sympy.And, 2), "or": _lift(sympy.Or, 2),
-        "sum": lambda v: np.sum(v, axis=-1, keepdims=True), "mean": lambda v: np.sum(v, axis=-1, keepdims=True) / v.shape[-1],
+        "sum": lambda v: np.sum(v, axis=-1, keepdims=True),
+        "mean": lambda v: np.sum(v, axis=-1, keepdims=True) / v.shape[-1],
         "norm": lambda v: np.array([sympy.sqrt(np.sum(v**2))], object),
         "largest": lambda v: np.array([sympy.Max(*v)], object),
         "take": lambda z, label: z[np.atleast_1d(label)],
@@ -52,11 +55,6 @@ def symbols_of(entry: Entry) -> dict[str, str]:
     return {name: entry.symbols.get(name, name) for name in inspect.signature(entry.function).parameters}
 
 
-def in_numpy(entry: Entry, expression: str, values: dict):
-    result = _expression.evaluate(expression, values)
-    return result
-
-
 def agree(got, wanted, what: str, *, rtol: float = RTOL, atol: float = 1e-14) -> None:
     np.testing.assert_allclose(np.asarray(got, float), np.asarray(wanted, float), rtol=rtol, atol=atol, err_msg=what)
 
@@ -65,10 +63,7 @@ def differentiated(entry: Entry, values: dict, with_respect_to: str) -> np.ndarr
     """d(expression)/d(symbol) by sympy at float ``values``: the gradient of a scalar, or the Jacobian of a vector."""
     at = values[with_respect_to]
     vector = np.ndim(at) == 1
-    if vector:
-        unknowns = np.array(sympy.symbols(f"u:{len(at)}", real=True), object)
-    else:
-        unknowns = sympy.Symbol("u", real=True)
+    unknowns = np.array(sympy.symbols(f"u:{len(at)}", real=True), object) if vector else sympy.Symbol("u", real=True)
     scope = {n: v for n, v in values.items() if n != with_respect_to} | {with_respect_to: unknowns}
     value = _expression.evaluate(entry.expression, scope, sympy_vocabulary())
     outputs = np.atleast_1d(np.asarray(value, object))

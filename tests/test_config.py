@@ -500,7 +500,7 @@ def test_open_evaluate_predict(trained):
     np.testing.assert_allclose(columns["probability_1"], expected, rtol=1e-5)
     np.testing.assert_allclose(np.add(columns["probability_0"], columns["probability_1"]), 1, rtol=1e-6)
     assert columns["prediction"] == [str(int(p >= 0.5)) for p in expected]
-    assert config.evaluate(opened, table["data"]["source"])["accuracy"] == pytest.approx(
+    assert config.evaluate(opened, source=table["data"]["source"])["accuracy"] == pytest.approx(
         np.mean(archive["y"] == (expected >= 0.5)), abs=1e-6
     )
 
@@ -522,14 +522,14 @@ def test_other_data_must_have_the_runs_classes_and_shape(trained, tmp_path):
     opened = config.open_run(trained[0])
     np.savez(tmp_path / "labels.npz", x=np.zeros((4, 3)), y=np.array([0, 1, 7, 0]))
     with pytest.raises(ConfigError, match=r"--data: .*a binary task has two classes; got 3"):
-        config.evaluate(opened, str(tmp_path / "labels.npz"))
+        config.evaluate(opened, source=str(tmp_path / "labels.npz"))
     np.savez(tmp_path / "seven.npz", x=np.zeros((4, 3)), y=np.array([0, 7, 7, 0]))
     with pytest.raises(ConfigError, match=r"--data: .*seven.npz holds the class '7'; the run knows 0, 1"):
-        config.evaluate(opened, str(tmp_path / "seven.npz"))
+        config.evaluate(opened, source=str(tmp_path / "seven.npz"))
     with pytest.raises(ConfigError, match=r"--data: examples of digits have shape \(64,\), not \(3,\)"):
-        config.evaluate(opened, "digits")
+        config.evaluate(opened, source="digits")
     with pytest.raises(ConfigError, match=r"--data: nowhere.npz: no such file"):
-        config.evaluate(opened, "nowhere.npz")
+        config.evaluate(opened, source="nowhere.npz")
 
 
 def test_labels_are_matched_by_name(trained, tmp_path):
@@ -537,7 +537,7 @@ def test_labels_are_matched_by_name(trained, tmp_path):
     opened = config.open_run(trained[0])
     np.savez(tmp_path / "ones.npz", x=np.zeros((4, 3)), y=np.ones(4, int))
     predicted = config.predict(opened, np.zeros((1, 3), np.float32))["prediction"]
-    assert config.evaluate(opened, str(tmp_path / "ones.npz"))["accuracy"] == float(predicted == ["1"])
+    assert config.evaluate(opened, source=str(tmp_path / "ones.npz"))["accuracy"] == float(predicted == ["1"])
 
 
 def test_inputs_that_do_not_fit(tmp_path):

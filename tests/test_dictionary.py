@@ -1,17 +1,18 @@
 """Every entry: what it shows is what it computes. Coverage comes from the dictionary, nothing is listed by hand."""
 
 import dataclasses
+import functools
 import inspect
 import json
 import re
 import types
 
-import expressions
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import expressions
 import jaxdict as jd
 from jaxdict import _expression, _registry
 from jaxdict._entry import entry as register
@@ -133,7 +134,7 @@ def test_initializer(entry):
     scope = {expressions.symbols_of(entry)[n]: v for n, v in options.items()} | {"n_in": n_in, "n_out": n_out}
     shown = _expression.evaluate(entry.expression, scope)
     if isinstance(shown, dict):
-        (name, value), = shown.items()
+        ((name, value),) = shown.items()
         std = value if name == "std" else value / np.sqrt(3)
         np.testing.assert_allclose(draws.std(), std, rtol=4 / np.sqrt(2 * draws.size))
         assert abs(draws.mean()) < 4 * std / np.sqrt(draws.size)
@@ -160,7 +161,9 @@ def test_normalization(entry):
     with jax.enable_x64(True):
         y = entry.function(jnp.asarray(x), scale=jnp.asarray(gamma), offset=jnp.asarray(beta), eps=1e-2)
     scope = {"x": x, "gamma": gamma, "beta": beta, "epsilon": 1e-2}
-    expressions.agree(y, _expression.evaluate(entry.expression, scope, _expression.numpy_vocabulary(axis=0)), entry.name)
+    expressions.agree(
+        y, _expression.evaluate(entry.expression, scope, _expression.numpy_vocabulary(axis=0)), entry.name
+    )
 
 
 @each("observer")
@@ -216,14 +219,14 @@ def test_kinks(entry):
                 if entry.kind == "activation":
                     call = entry.function
                 elif entry.kind == "penalty":
-                    options = {n: 1.0 if n == "strength" else 0.5 for n in ("strength", "alpha") if n in inspect.signature(
-                        entry.function).parameters}  # fmt: skip
-                    call = lambda t, o=options: entry.function(t, **o)[None]  # noqa: E731
+                    names = set(inspect.signature(entry.function).parameters)
+                    options = {n: v for n, v in {"strength": 1.0, "alpha": 0.5}.items() if n in names}
+                    call = functools.partial(lambda o, t: entry.function(t, **o)[None], options)
                 else:
-                    call = lambda p: entry.function(p, jnp.zeros_like(p))  # noqa: E731
+                    call = functools.partial(lambda p: entry.function(p, jnp.zeros_like(p)))
                 expressions.agree(jnp.ravel(call(point)), [value], "value", rtol=1e-6)
-                reverse = jax.grad(lambda p: jnp.sum(call(p)))(point)
-                forward = jax.jvp(lambda p: jnp.sum(call(p)), (point,), (jnp.ones_like(point),))[1]
+                reverse = jax.vjp(call, point)[1](jnp.ones_like(call(point)))[0]
+                forward = jnp.sum(jax.jvp(call, (point,), (jnp.ones_like(point),))[1])
                 expressions.agree(reverse, [slope], "reverse mode", rtol=1e-6)
                 expressions.agree(forward, slope, "forward mode", rtol=1e-6)
 
@@ -244,7 +247,9 @@ def test_kinks(entry):
 def test_planted_errors_are_caught(kind, name, change):
     wrong = dataclasses.replace(jd.lookup(name, kind=kind), **change)
     with pytest.raises(AssertionError):
-        {"activation": test_activation, "loss": test_loss, "penalty": test_penalty, "optimizer": test_optimizer}[kind](wrong)
+        {"activation": test_activation, "loss": test_loss, "penalty": test_penalty, "optimizer": test_optimizer}[kind](
+            wrong
+        )
 
 
 def test_a_wrong_derivative_in_the_code_is_caught():
@@ -264,6 +269,7 @@ def test_a_wrong_derivative_in_the_code_is_caught():
 
 # ------------------------------------------------------------------------------------------- what is written down
 
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=ids(ENTRIES))
 def test_written_form(entry):
     for tex in filter(None, (entry.equation, entry.derivative_equation)):
@@ -272,7 +278,7 @@ def test_written_form(entry):
         assert tex.count(r"\begin") == tex.count(r"\end")
         assert "*" not in tex
     assert entry.sources
-    assert all(entry.sources) and all(entry.errata) and all(entry.conventions.values())
+    assert all([*entry.sources, *entry.errata, *entry.conventions.values()])
     assert entry.summary.endswith(".")
     assert entry.location.rpartition(":")[2].isdigit()
     for name in entry.see_also:
@@ -287,7 +293,9 @@ def test_latex_is_drawn():
     parser = MathTextParser("path")
     for entry in ENTRIES:
         for tex in filter(None, (entry.equation, entry.derivative_equation)):
-            plain = tex.replace(r"\begin{cases}", r"\{").replace(r"\end{cases}", "").replace(r"\operatorname", r"\mathrm")
+            plain = (
+                tex.replace(r"\begin{cases}", r"\{").replace(r"\end{cases}", "").replace(r"\operatorname", r"\mathrm")
+            )
             plain = plain.replace(r"\\", ";").replace("&", " ").replace(r"\text", r"\mathrm").replace(r"\top", "T")
             parser.parse(f"${plain}$")
 
@@ -344,6 +352,7 @@ def test_json_round_trips():
 
 
 # ------------------------------------------------------------------------------------------------ the decorator
+
 
 def test_the_decorator_gives_the_function_back_and_works_on_jitted_and_custom_derivative_functions():
     kept = {k: dict(v) for k, v in _registry._entries.items()}, {k: dict(v) for k, v in _registry._names.items()}

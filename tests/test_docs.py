@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_examples import ROOT, numbers, run
-from test_house import LEVELS
 from typer.testing import CliRunner
 
 import jaxdict as jd
 from jaxdict import cli
+from test_examples import ROOT, numbers, run
+from test_house import LEVELS
 
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -35,7 +35,9 @@ def test_the_declared_shape_is_the_actual_one(name, shape, batch):
     params, state, declared = model.init(jax.random.key(0), tuple(shape))
     x = jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
     for train in (False, True, "noise"):
-        y, new = jax.eval_shape(lambda p, s, x, t=train: model.apply(p, s, x, key=jax.random.key(1), train=t), params, state, x)
+        y, new = jax.eval_shape(
+            lambda p, s, x, t=train: model.apply(p, s, x, key=jax.random.key(1), train=t), params, state, x
+        )
         assert y.shape == (batch, *declared)
         assert y.dtype == jnp.float32
         assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
@@ -72,7 +74,9 @@ def test_mlp_starts_as_its_activation_needs(activation, variance):
 
 def test_adding_a_layer_without_parameters_changes_no_others_start():
     plain = models.serial(layers.dense(4), layers.activation("relu"), layers.dense(2))
-    more = models.serial(layers.dense(4), layers.dropout(0.5), layers.activation("relu"), layers.batch_norm(), layers.dense(2))
+    more = models.serial(
+        layers.dense(4), layers.dropout(0.5), layers.activation("relu"), layers.batch_norm(), layers.dense(2)
+    )
     a, _, _ = plain.init(jax.random.key(0), (3,))
     b, _, _ = more.init(jax.random.key(0), (3,))
     for name in ("dense_1", "dense_2"):
@@ -163,11 +167,16 @@ def test_summary_lists_layers_and_parameters():
 def test_summary_counts_nested_and_foreign_models():
     inner = models.mlp([4, 3, 2], name="encoder")
     assert "29 parameters" in models.summary(models.serial(inner, layers.dense(2, name="head")), (4,))
-    pair = (lambda key, shape: ({"w": jnp.zeros((3, 7))}, {}, (7,)), lambda p, s, x, key=None, train=False: (x @ p["w"], s))
+    pair = (
+        lambda key, shape: ({"w": jnp.zeros((3, 7))}, {}, (7,)),
+        lambda p, s, x, key=None, train=False: (x @ p["w"], s),
+    )
     assert "21 parameters" in models.summary(pair, (3,))
 
 
-@pytest.mark.parametrize("make", [*LAYERS.values(), lambda: models.mlp([4, 3, 2], activation=jd.activations.tanh, dropout=0.2)])
+@pytest.mark.parametrize(
+    "make", [*LAYERS.values(), lambda: models.mlp([4, 3, 2], activation=jd.activations.tanh, dropout=0.2)]
+)
 def test_a_spec_rebuilds_the_same_model(make):
     model = make()
     text = models.spec_to_json(model)
@@ -185,7 +194,11 @@ def test_a_foreign_model_has_no_spec():
     [
         (lambda: layers.dense(0), ValueError, r"width must be >= 1; got 0"),
         (lambda: layers.dense(2.5), TypeError, r"width must be a whole number; got 2.5"),
-        (lambda: layers.dense(2, initializer="he_norml"), KeyError, r"no initializer is called 'he_norml'; did you mean 'he_normal'"),
+        (
+            lambda: layers.dense(2, initializer="he_norml"),
+            KeyError,
+            r"no initializer is called 'he_norml'; did you mean 'he_normal'",
+        ),
         (lambda: layers.activation("rellu"), KeyError, r"no activation is called 'rellu'; did you mean 'relu'"),
         (lambda: layers.activation("leaky_relu", slope=2), TypeError, r"has no argument 'slope'"),
         (lambda: layers.dropout(1.0), ValueError, r"rate must be >= 0 and < 1; got 1.0"),
@@ -194,10 +207,22 @@ def test_a_foreign_model_has_no_spec():
         (lambda: layers.batch_norm(axis=0), ValueError, r"axis must be a feature axis"),
         (lambda: models.mlp([3]), ValueError, r"widths must hold the input and the output width"),
         (lambda: models.mlp([3, 0, 1]), ValueError, r"a width must be >= 1; got 0"),
-        (lambda: models.mlp([3, 1], batch_norm="befor"), ValueError, r"batch_norm must be one of .* did you mean 'before'"),
+        (
+            lambda: models.mlp([3, 1], batch_norm="befor"),
+            ValueError,
+            r"batch_norm must be one of .* did you mean 'before'",
+        ),
         (lambda: models.serial(), ValueError, r"serial needs at least one layer"),
-        (lambda: models.serial("relu"), TypeError, r"a model must be a jaxdict Model or an \(init, apply\) pair; got str"),
-        (lambda: models.serial(layers.dense(2, name="a"), layers.dense(2, name="a")), ValueError, r"two layers are called 'a'"),
+        (
+            lambda: models.serial("relu"),
+            TypeError,
+            r"a model must be a jaxdict Model or an \(init, apply\) pair; got str",
+        ),
+        (
+            lambda: models.serial(layers.dense(2, name="a"), layers.dense(2, name="a")),
+            ValueError,
+            r"two layers are called 'a'",
+        ),
     ],
 )
 def test_errors_when_built(build, error, message):
@@ -210,7 +235,11 @@ def test_errors_when_built(build, error, message):
     [
         (models.mlp([3, 2]), (4,), r"mlp\(\[3, 2\]\) takes examples of shape \(3,\); got \(4,\)"),
         (models.mlp([4, 2]), (2, 2), r"got \(2, 2\); flatten the inputs first"),
-        (models.serial(layers.flatten(), layers.batch_norm(axis=2)), (2, 2), r"layer 'batch_norm_1': batch_norm\(axis=2\) does not fit"),
+        (
+            models.serial(layers.flatten(), layers.batch_norm(axis=2)),
+            (2, 2),
+            r"layer 'batch_norm_1': batch_norm\(axis=2\) does not fit",
+        ),
         (layers.dense(2), (), r"dense\(2\) needs at least one feature axis"),
     ],
 )

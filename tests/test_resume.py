@@ -28,7 +28,9 @@ def train(epochs, **options):
         "observers": [jd.observers.early_stopping(patience=40)], "class_weight": {0: 2.0},
     }  # fmt: skip
     schedule = jd.schedules.exponential(0.02, 30, 0.8)
-    return jd.fit(MODEL, "sparse_softmax_cross_entropy", jd.optimizers.adam(schedule), (X, Y), epochs=epochs, **given | options)
+    return jd.fit(
+        MODEL, "sparse_softmax_cross_entropy", jd.optimizers.adam(schedule), (X, Y), epochs=epochs, **given | options
+    )
 
 
 def same_run(a, b):
@@ -134,9 +136,10 @@ def test_resuming_another_run_is_an_error_that_names_the_difference(tmp_path_fac
 def test_another_models_checkpoint_names_the_first_difference(tmp_path):
     path = train(2).save(tmp_path / "run.safetensors")
     other = jd.models.mlp([4, 9, 3], dropout=0.2)
+    rate = jd.schedules.exponential(0.02, 30, 0.8)
     with pytest.raises(checkpoint.CheckpointError, match=r"dense_1.*\(8,\).*\(9,\)|dense_1.*\(9,\).*\(8,\)"):
-        jd.fit(other, "sparse_softmax_cross_entropy", jd.optimizers.adam(jd.schedules.exponential(0.02, 30, 0.8)), (X, Y),
-               key=5, epochs=4, batch_size=16, validation=HELD, metrics="accuracy", class_weight={0: 2.0},
+        jd.fit(other, "sparse_softmax_cross_entropy", jd.optimizers.adam(rate), (X, Y), key=5,
+               epochs=4, batch_size=16, validation=HELD, metrics="accuracy", class_weight={0: 2.0},
                observers=[jd.observers.early_stopping(patience=40)], resume=path)  # fmt: skip
 
 
@@ -202,7 +205,7 @@ def killed_runs(folder: Path, cache: Path, kills: int, epochs: int, seed: int) -
             deadline = time.monotonic() + 120
             while time.monotonic() < deadline and process.poll() is None:
                 # Not before it has begun to write, so that kills strike a run and not its imports.
-                if folder.is_dir() and len(list(folder.glob("*"))) != before or before:
+                if (folder.is_dir() and len(list(folder.glob("*"))) != before) or before:
                     break
                 time.sleep(0.01)
             time.sleep(pause.uniform(0, 1.0) if not before else pause.uniform(1.0, 6.0))

@@ -42,11 +42,12 @@ def same_bits(a, b):
 
 # ----------------------------------------------------------------------------------------- what a run computes
 
+
 def by_hand(epochs, *, weights=None, by_count=True, penalty=0.0, rate=0.05, batch_size=16):
     """The same run written out in NumPy float64, with gradients by jax of a formula written here."""
     model = MODEL
     key = jax.random.key(3)
-    params, state, _ = model.init(segment.child(key, "init"), (4,))
+    params, _, _ = model.init(segment.child(key, "init"), (4,))
     params = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
     losses = []
 
@@ -91,7 +92,7 @@ def test_a_run_is_what_one_would_write_by_hand(weighted, penalty):
 def test_the_last_batch_of_its_own_shape_is_the_masked_one():
     """A foreign model gets a step of its own shape for the last batch, a known one a masked step: the same run."""
     foreign = Model(MODEL.init, MODEL.apply)
-    assert foreign.mixes_examples and not MODEL.mixes_examples
+    assert (foreign.mixes_examples, MODEL.mixes_examples) == (True, False)
     a = jd.fit(MODEL, LOSS, jd.optimizers.adam(0.01), (X, Y), key=3, epochs=4, batch_size=16, metrics="accuracy")
     b = jd.fit(foreign, LOSS, jd.optimizers.adam(0.01), (X, Y), key=3, epochs=4, batch_size=16, metrics="accuracy")
     jax.tree.map(lambda p, q: np.testing.assert_allclose(p, q, rtol=1e-4, atol=1e-6), a.params, b.params)
@@ -203,7 +204,8 @@ def test_history_columns_in_order():
     assert run.step == 24
     frame = run.history.to_pandas()
     assert frame.index.tolist() == [1, 2, 3, 4, 5, 6]
-    assert "epoch 6" in repr(run.history) and "done" in repr(run)
+    assert "epoch 6" in repr(run.history)
+    assert "done" in repr(run)
 
 
 def test_the_rate_of_a_schedule_is_in_the_history():
@@ -217,6 +219,7 @@ def test_the_rate_of_a_schedule_is_in_the_history():
 
 
 # --------------------------------------------------------------------------------------- segments and programs
+
 
 @pytest.mark.parametrize("length", [1, 2, 6])
 def test_segments_of_any_length_give_the_same_bits(length):
@@ -319,6 +322,7 @@ def test_the_shuffle_favours_no_place(count):
 
 # -------------------------------------------------------------------------------------------------- observers
 
+
 def test_best_so_far():
     run = base()
     epoch = int(np.argmin(run.history["validation_loss"])) + 1
@@ -356,7 +360,10 @@ def test_early_stopping_takes_a_maximum_and_min_delta():
 
 
 def test_observers_check_what_they_are_given():
-    with pytest.raises(ValueError, match=r"an observer monitors 'validation_loss' \(there is no validation data\); known: learning_rate, loss"):
+    with pytest.raises(
+        ValueError,
+        match=r"an observer monitors 'validation_loss' \(there is no validation data\); known: learning_rate, loss",
+    ):
         fit(epochs=1, observers=[jd.observers.early_stopping()])
     with pytest.raises(ValueError, match=r"monitors 'validation_acuracy'; did you mean 'validation_accuracy'"):
         fit(epochs=1, validation=HELD, metrics="accuracy", observers=[jd.observers.best(monitor="validation_acuracy")])
@@ -369,6 +376,7 @@ def test_observers_check_what_they_are_given():
 
 
 # ------------------------------------------------------------------------------------------- how a run ends
+
 
 def exploding(epochs=20):
     blow = optax.sgd(lambda count: jnp.where(count < 12, 0.05, 1e30))
@@ -448,6 +456,7 @@ def test_ctrl_c_leaves_a_usable_run():
 
 # ---------------------------------------------------------------------------------------------- predictions
 
+
 @pytest.mark.parametrize("count", [0, 1, 7, 50])
 def test_predict_any_number(count):
     run = base()
@@ -478,21 +487,29 @@ def test_predict_errors():
 
 def test_a_vector_of_targets_beside_a_column_of_outputs_is_that_column():
     model = jd.models.mlp([4, 8, 1])
-    a = jd.fit(model, "huber", "adam", (X, X[:, 0] * 2), key=0, epochs=3, metrics="r2", validation=(X[:9], X[:9, 0] * 2))
-    b = jd.fit(model, "huber", "adam", (X, X[:, :1] * 2), key=0, epochs=3, metrics="r2", validation=(X[:9], X[:9, :1] * 2))
+    a = jd.fit(
+        model, "huber", "adam", (X, X[:, 0] * 2), key=0, epochs=3, metrics="r2", validation=(X[:9], X[:9, 0] * 2)
+    )
+    b = jd.fit(
+        model, "huber", "adam", (X, X[:, :1] * 2), key=0, epochs=3, metrics="r2", validation=(X[:9], X[:9, :1] * 2)
+    )
     same_bits(a.params, b.params)
     assert a.evaluate((X, X[:, 0] * 2)) == b.evaluate((X, X[:, :1] * 2))
 
 
 def test_binary_classes():
-    run = jd.fit(jd.models.mlp([4, 8, 1]), "sigmoid_cross_entropy", jd.optimizers.adam(0.05), (X, (Y > 0).astype(np.int32)),
-                 key=0, epochs=20, metrics="binary_accuracy", class_weight={0: 2.0, 1: 1.0})  # fmt: skip
+    labels = (Y > 0).astype(np.int32)
+    run = jd.fit(jd.models.mlp([4, 8, 1]), "sigmoid_cross_entropy", jd.optimizers.adam(0.05), (X, labels), key=0,
+                 epochs=20, metrics="binary_accuracy", class_weight={0: 2.0, 1: 1.0})  # fmt: skip
     predicted = run.predict(X, output="classes")
     assert predicted.shape == (50,)
-    assert np.mean(np.asarray(predicted) == (Y > 0)) == pytest.approx(run.evaluate((X, (Y > 0).astype(np.int32)))["binary_accuracy"])
+    assert np.mean(np.asarray(predicted) == (Y > 0)) == pytest.approx(
+        run.evaluate((X, (Y > 0).astype(np.int32)))["binary_accuracy"]
+    )
 
 
 # ------------------------------------------------------------------------------------------ batches from outside
+
 
 def batches(size=16, extra=()):
     for start in range(0, 50, size):
@@ -503,7 +520,9 @@ def test_batches_from_a_function():
     run = jd.fit(MODEL, LOSS, jd.optimizers.adam(0.01), batches, key=3, epochs=4, validation=HELD, metrics="accuracy")
     assert run.history.epochs == 4
     assert run.step == 16
-    listed = jd.fit(MODEL, LOSS, jd.optimizers.adam(0.01), list(batches()), key=3, epochs=4, validation=HELD, metrics="accuracy")
+    listed = jd.fit(
+        MODEL, LOSS, jd.optimizers.adam(0.01), list(batches()), key=3, epochs=4, validation=HELD, metrics="accuracy"
+    )
     same_bits(run.params, listed.params)
 
 
@@ -534,7 +553,7 @@ def test_many_batches_are_stacked_and_a_diverged_epoch_is_undone():
     ("data", "options", "message"),
     [
         (lambda: batches(), {"epochs": 3}, r"the batches ran out after 1 epoch\(s\): give a function"),
-        (lambda: [], {}, "the data holds no batch"),
+        (list, {}, "the data holds no batch"),
         (lambda: [X], {}, r"a batch must be \(inputs, targets\)"),
         (lambda: [(X, Y), (X[:, :3], Y)], {}, r"batch 2 holds examples of shape \(3,\), the first batch \(4,\)"),
         (lambda: [(X, Y), (X, Y + 7)], {}, r"batch 2 targets"),
@@ -549,11 +568,12 @@ def test_errors_of_batches(data, options, message):
 
 
 def test_data_of_no_kind():
-    with pytest.raises(TypeError, match="data must be .* got int"):
+    with pytest.raises(TypeError, match=r"data must be .* got int"):
         jd.fit(MODEL, LOSS, "adam", 3, key=0, epochs=1)
 
 
 # ---------------------------------------------------------------------------------------------- one's own loop
+
 
 def test_make_step_is_the_pure_step():
     step = jd.train.make_step(MODEL, LOSS, jd.optimizers.gradient_descent(0.05), metrics="accuracy")
@@ -596,7 +616,9 @@ def test_trees_of_inputs(tmp_path):
         return inputs["x"] @ params["w"] + params["e"][inputs["group"]], state
 
     inputs = {"x": X, "group": Y}
-    run = jd.fit((init, apply), LOSS, jd.optimizers.adam(0.1), (inputs, Y), key=0, epochs=9, validation=0.2, metrics="accuracy")
+    run = jd.fit(
+        (init, apply), LOSS, jd.optimizers.adam(0.1), (inputs, Y), key=0, epochs=9, validation=0.2, metrics="accuracy"
+    )
     assert run.history["accuracy"][-1] > 0.8
     loaded = jd.load_run(run.save(tmp_path / "run.safetensors"), model=Model(init, apply))
     np.testing.assert_array_equal(loaded.predict(inputs), run.predict(inputs))
@@ -607,8 +629,12 @@ def test_a_module_of_another_library_is_pointed_to_its_converter():
     import equinox
     from flax import linen, nnx
 
-    for module, name in ((equinox.nn.Linear(4, 3, key=jax.random.key(0)), "from_equinox"), (linen.Dense(3), "from_flax"),
-                         (nnx.Linear(4, 3, rngs=nnx.Rngs(0)), "from_flax")):  # fmt: skip
+    modules = {
+        equinox.nn.Linear(4, 3, key=jax.random.key(0)): "from_equinox",
+        linen.Dense(3): "from_flax",
+        nnx.Linear(4, 3, rngs=nnx.Rngs(0)): "from_flax",
+    }
+    for module, name in modules.items():
         with pytest.raises(TypeError, match=name):
             jd.fit(module, LOSS, "adam", (X, Y), key=0, epochs=1)
 
@@ -644,7 +670,7 @@ BAD_X[7, 2] = np.nan
         ({"data": (X, Y + 1)}, ValueError, r"3"),
         ({"data": (X[:, :3], Y)}, ValueError, r"mlp\(\[4, 8, 3\]\) takes examples of shape \(4,\); got \(3,\)"),
         ({"data": (X, Y.astype(np.float32))}, TypeError, r"labels"),
-        ({"validation": (X[:, :3], Y)}, ValueError, r"validation examples have the shape \(3,\), training examples \(4,\)"),
+        ({"validation": (X[:, :3], Y)}, ValueError, r"validation examples have the shape \(3,\)"),
         ({"validation": 1.5}, ValueError, "fraction must be > 0 and < 1; got 1.5"),
         ({"validation": "some"}, TypeError, "validation must be"),
         ({"sample_weight": -np.ones(50)}, ValueError, "sample_weight must be >= 0"),
@@ -652,10 +678,10 @@ BAD_X[7, 2] = np.nan
         ({"data": (X, Y, np.ones(50)), "sample_weight": np.ones(50)}, ValueError, "sample weights were given twice"),
         ({"class_weight": {5: 1.0}}, ValueError, "5"),
         ({"hyperparameters": {"lr": 0.1}}, ValueError, "nothing takes the hyperparameter 'lr'"),
-        ({"hyperparameters": {"learning_rate": [0.1, 0.2]}, "optimizer": "adam"}, ValueError, r"must be one number; got the shape \(2,\)"),
-        ({"hyperparameters": {"learning_rate": -0.1}, "optimizer": "adam"}, ValueError, r"learning_rate must be >= 0; got -0.1"),
+        ({"hyperparameters": {"learning_rate": [0.1, 0.2]}}, ValueError, r"one number; got the shape \(2,\)"),
+        ({"hyperparameters": {"learning_rate": -0.1}}, ValueError, r"learning_rate must be >= 0; got -0.1"),
         ({"loss": lambda p, t: jnp.mean(p)}, ValueError, r"must give one value an example, shape \(batch,\); got \(\)"),
-        ({"loss": "mean_squared_error"}, ValueError, r"the loss does not fit the model and the targets of data: .*\(1, 3\) and \(1,\)"),
+        ({"loss": "mean_squared_error"}, ValueError, r"targets of data: .*\(1, 3\) and \(1,\)"),
     ],
 )  # fmt: skip
 def test_bad_input_is_an_error_before_anything_runs(change, error, message):

@@ -190,7 +190,7 @@ def read_result(folder: str | os.PathLike[str]) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def evaluate(opened: OpenRun, source: str | None = None, *, target: str | None = None) -> dict[str, float]:
+def evaluate(opened: OpenRun, *, source: str | None = None, target: str | None = None) -> dict[str, float]:
     """Loss and metrics of a run on its own test part, or on all of ``source``, other data of the same form.
 
     Args:

@@ -343,7 +343,8 @@ def _known_options(section: str, entry: Any, given: Iterable[str], skip: int = 0
             raise ConfigError(_unknown_key(f"{section}.{name}", known, f"option of {entry.name}"))
 
 
-def no_missing(section: str, function: Callable[..., Any], given: Iterable[str], skip: int = 0) -> None:
+def no_missing(section: str, function: Callable[..., Any], given: Iterable[str], *, skip: int = 0) -> None:
+    """A ConfigError for the first argument of ``function``, after ``skip``, that has no default and is not given."""
     for parameter in list(inspect.signature(function).parameters.values())[skip:]:
         if parameter.default is parameter.empty and parameter.name not in given:
             raise ConfigError(f"{section}.{parameter.name} is missing; {function.__name__} needs it")

@@ -287,5 +287,3 @@ def program(plan: Plan) -> Program:
         return evaluate_all(bind(plan, hyperparameters), train, batch)
 
     return Program(start, segment, chunk, finish, evaluate)
-
-

@@ -122,7 +122,7 @@ def example_weights(batch: Batch) -> jax.Array:
 
 def measure(parts: Parts, outputs: Any, batch: Batch) -> dict[str, Any]:
     """The sums of every metric over one batch."""
-    weights = example_weights(batch) if parts.streams else None
+    weights = example_weights(batch)
     return {name: stream.sums(outputs, batch.targets, weights) for name, stream in parts.streams.items()}
 
 
@@ -266,8 +266,8 @@ def streams_of(chosen: Any) -> dict[str, metrics.Stream]:
     if isinstance(chosen, Mapping):
         named = list(chosen.items())
     else:
-        single = isinstance(chosen, (str, metrics.Stream)) or callable(chosen)
-        named = [(metrics.name_of(m), m) for m in ([chosen] if single else chosen)]
+        several: list[Any] = [chosen] if isinstance(chosen, (str, metrics.Stream)) or callable(chosen) else list(chosen)
+        named = [(metrics.name_of(m), m) for m in several]
     streams: dict[str, metrics.Stream] = {}
     for name, metric in named:
         if name in streams or name in ("loss", "penalty", "epoch"):
