@@ -194,7 +194,10 @@ def flatten(*, name: str | None = None) -> Model:
       name: the layer's name.
 
     Returns:
-      A layer without parameters; any dtype. Raises nothing.
+      A layer without parameters; any dtype.
+
+    Raises:
+      TypeError: an argument that is not named.
     """
 
     def shape(input_shape):

@@ -118,6 +118,8 @@ class Run:
             self.result, self.message = "done", f"done after {where}"
         else:
             self.result, self.message = "interrupted", f"broken off after {where}"
+        if self._carry is not None and any(leaf.is_deleted() for leaf in jax.tree.leaves(self._carry)):
+            self._carry = None  # a segment failed, and had taken its memory
         for observer, memory in self._observed():
             if observer.restores and int(memory.epoch) > 0:
                 self._restored = memory.params, memory.state
@@ -248,6 +250,7 @@ class Run:
             "kind": "run",
             "epoch": self.epoch,
             "epochs": self.epochs,
+            "columns": list(self.history),
             "step": self.step,
             "code": self._code,
             "result": self.result,
@@ -368,7 +371,7 @@ def restore(source: Any, job: Any, shapes: Carry) -> tuple[Carry, History]:
     train, memories = jax.tree.map(jnp.asarray, (train, tuple(tree["observers"])))
     rows = {name: jnp.zeros(values.shape, values.dtype) for name, values in shapes.rows.items()}
     carry = Carry(train, jnp.int32(epoch), memories, rows, jnp.int32(metadata["code"]))
-    return carry, History(tree["history"])
+    return carry, History({name: tree["history"][name] for name in metadata["columns"]})
 
 
 def _same_run(saved: dict[str, Any], now: dict[str, Any], where: str) -> None:
@@ -455,7 +458,7 @@ def load_run(path: str | os.PathLike, *, model: Any = None, loss: Any = None, me
         jnp.asarray, Carry(train, jnp.int32(metadata["epoch"]), (), {}, jnp.int32(metadata["code"]))
     )
     run.epoch, run._code = metadata["epoch"], metadata["code"]
-    run.history = History(tree.get("history", {}))
+    run.history = History({name: tree["history"][name] for name in metadata["columns"]})
     run.result = metadata["result"] if metadata["result"] != "running" else "interrupted"
     run.message = metadata["message"]
     return run

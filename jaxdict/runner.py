@@ -1,5 +1,6 @@
 """The host loop: ``fit`` runs compiled segments, calls callbacks between them, and returns a ``Run``."""
 
+import contextlib
 import functools
 import signal
 import threading
@@ -227,29 +228,45 @@ class _Job:
         run.update(carry)
         jax.block_until_ready(carry)
         run.compile_seconds = time.perf_counter() - began
-        self._call("on_start", run)
-        length = self.segment_epochs or 1
         try:
-            with _Interrupt() as interrupt:
-                while run.running and run.epoch < self.epochs and not interrupt.asked:
-                    end = self._boundary(run.epoch, min(length, CAPACITY))
-                    began = time.perf_counter()
-                    carry = self._segment(carry, end) if self.source is None else self._streamed(carry, interrupt)
-                    code = int(carry.code)  # waits for the segment
-                    seconds = time.perf_counter() - began
-                    done = int(carry.epoch) - run.epoch
-                    run.extend(carry, seconds)
-                    if code == RUNNING and self.segment_epochs is None and done:
-                        ideal = SEGMENT_SECONDS / (seconds / done)
-                        length = int(max(1, min(ideal, 8 * length)))
-                    if self._call("on_segment", run):
-                        run.stop_asked = True
-                        break
-            run.interrupted = interrupt.asked and run.running and run.epoch < self.epochs
-        finally:
-            run.finish()
-            self._call("on_end", run)
+            self._call("on_start", run)
+            self._loop(run, carry)
+        except BaseException:
+            # The error that matters is this one, whatever a run that broke off cannot do any more.
+            with contextlib.suppress(Exception):
+                run.finish()
+                self._end(run)
+            raise
+        run.finish()
+        self._end(run)
         return run
+
+    def _loop(self, run: Run, carry: Carry) -> None:
+        """Segment after segment, with the callbacks between them."""
+        length = self.segment_epochs or 1
+        with _Interrupt() as interrupt:
+            while run.running and run.epoch < self.epochs and not interrupt.asked:
+                end = self._boundary(run.epoch, min(length, CAPACITY))
+                began = time.perf_counter()
+                carry = self._segment(carry, end) if self.source is None else self._streamed(carry, interrupt)
+                code = int(carry.code)  # waits for the segment
+                seconds = time.perf_counter() - began
+                done = int(carry.epoch) - run.epoch
+                run.extend(carry, seconds)
+                if code == RUNNING and self.segment_epochs is None and done:
+                    ideal = SEGMENT_SECONDS / (seconds / done)
+                    length = int(max(1, min(ideal, 8 * length)))
+                if self._call("on_segment", run):
+                    run.stop_asked = True
+                    break
+        run.interrupted = interrupt.asked and run.running and run.epoch < self.epochs
+
+    def _end(self, run: Run) -> None:
+        """Every callback is told of the end, even when one before it fails."""
+        with contextlib.ExitStack() as stack:
+            for callback in reversed(self.callbacks):
+                if hasattr(callback, "on_end"):
+                    stack.callback(callback.on_end, run)
 
     def _segment(self, carry: Carry, end: int) -> Carry:
         assert self.data is not None

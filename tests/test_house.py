@@ -132,22 +132,10 @@ def fresh(code):
 
 
 def test_importing_loads_no_extras_and_not_chex_beyond_what_optax_loads():
-    heavy = set(
-        [
-            "sklearn",
-            "matplotlib",
-            "rich",
-            "pydantic",
-            "typer",
-            "safetensors",
-            "tensorboardX",
-            "flax",
-            "equinox",
-            "torch",
-            "chex",
-            "pandas",
-        ]
-    )
+    heavy = {
+        "chex", "equinox", "flax", "matplotlib", "pandas", "pydantic", "rich", "safetensors", "sklearn", "tensorboardX",
+        "torch", "typer",
+    }  # fmt: skip
     code = (
         "import sys, optax\nbefore = set(sys.modules)\nimport jaxdict\njaxdict.fit, jaxdict.lookup, jaxdict.models\n"
         f"print(sorted((set(sys.modules) - before) & {heavy}))"

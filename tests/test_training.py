@@ -438,6 +438,37 @@ def test_an_error_in_a_callback_still_ends_the_run():
     assert ended == ["interrupted"]
 
 
+def test_every_callback_is_told_of_the_end():
+    class Ends:
+        def __init__(self, fails):
+            self.fails, self.told = fails, False
+
+        def on_end(self, run):
+            self.told = True
+            if self.fails:
+                raise RuntimeError("no")
+
+    callbacks = [Ends(True), Ends(False)]
+    with pytest.raises(RuntimeError, match="no"):
+        fit(epochs=1, callbacks=callbacks)
+    assert all(c.told for c in callbacks)
+
+
+def test_an_error_inside_a_segment_is_the_one_that_is_seen(monkeypatch):
+    def broken(self, carry, end):
+        if end > 2:
+            jax.tree.map(lambda x: x.delete(), carry)
+            raise MemoryError("the device is full")
+        return type(self)._plain_segment(self, carry, end)
+
+    from jaxdict import runner
+
+    monkeypatch.setattr(runner._Job, "_plain_segment", runner._Job._segment, raising=False)
+    monkeypatch.setattr(runner._Job, "_segment", broken)
+    with pytest.raises(MemoryError, match="the device is full"):
+        fit(epochs=4, segment_epochs=1, observers=[jd.observers.early_stopping(monitor="loss")])
+
+
 def test_ctrl_c_leaves_a_usable_run():
     import signal
 
@@ -629,12 +660,12 @@ def test_a_module_of_another_library_is_pointed_to_its_converter():
     import equinox
     from flax import linen, nnx
 
-    modules = {
-        equinox.nn.Linear(4, 3, key=jax.random.key(0)): "from_equinox",
-        linen.Dense(3): "from_flax",
-        nnx.Linear(4, 3, rngs=nnx.Rngs(0)): "from_flax",
-    }
-    for module, name in modules.items():
+    modules = [
+        (equinox.nn.Linear(4, 3, key=jax.random.key(0)), "from_equinox"),
+        (linen.Dense(3), "from_flax"),
+        (nnx.Linear(4, 3, rngs=nnx.Rngs(0)), "from_flax"),
+    ]
+    for module, name in modules:
         with pytest.raises(TypeError, match=name):
             jd.fit(module, LOSS, "adam", (X, Y), key=0, epochs=1)
 
