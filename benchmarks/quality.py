@@ -1,6 +1,6 @@
 """Quality: jaxdict beside scikit-learn's MLPs, tuned alike, and the digits configuration over five seeds.
 
-    python benchmarks/regression_and_binary.py --date 2025-01-31
+    python benchmarks/quality.py --date 2025-01-31
 
 Each split holds out a fifth for the test. Hidden sizes, L2 strength and number of epochs are chosen by the score on a
 fifth of the rest, held out too; the choice is then trained on all of the rest. Splits and grid are the same for both.
@@ -134,7 +134,7 @@ def main() -> None:
         [
             "# Quality beside scikit-learn",
             "\n".join(_timing.machine(PACKAGES, options.date)),
-            f"`benchmarks/regression_and_binary.py`: test scores, splits: {splits}, a fifth held out. Hidden sizes,\n"
+            f"`benchmarks/quality.py`: test scores, splits: {splits}, a fifth held out. Hidden sizes,\n"
             f"L2 strength and epochs ({grid} settings) are chosen by inner validation, the same for both.\n"
             "Difference: the mean over splits ± its standard error.",
             _timing.table(["", "", "mean", "deviation", "seconds"], rows),
