@@ -1,27 +1,28 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+TRAIN := $(VENV)/.train
+DEV := $(VENV)/.dev
 BENCH := .venv-bench
 CONFIG ?= configs/digits_mlp.toml
 
 .PHONY: train test test-slow lint docs bench clean
 
-train: $(STAMP)  ## train the default config on the bundled digits
+train: $(TRAIN)  ## train the default config on the bundled digits
 	$(BIN)/jaxdict train $(CONFIG)
 
-test: $(STAMP)  ## the whole suite
+test: $(DEV)  ## the whole suite
 	$(BIN)/python -m pytest -n 2
 
-test-slow: $(STAMP)  ## the heavy checks too
+test-slow: $(DEV)  ## the heavy checks too
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
-lint: $(STAMP)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-docs: $(STAMP)  ## write docs/dictionary.md from the entries
+docs: $(DEV)  ## write docs/dictionary.md from the entries
 	$(BIN)/python docs/build.py
 
 bench: $(BENCH)/.installed  ## measure beside the peers; writes benchmarks/results
@@ -29,10 +30,14 @@ bench: $(BENCH)/.installed  ## measure beside the peers; writes benchmarks/resul
 	$(BENCH)/bin/python benchmarks/imports.py
 	$(BENCH)/bin/python benchmarks/quality.py
 
-# One environment for everything: training, tests and linters.
-$(STAMP): pyproject.toml
+# One environment, in two layers: what training needs, and what tests and linters need on top.
+$(TRAIN): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[train]'
+	@touch $@
+
+$(DEV): $(TRAIN)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 

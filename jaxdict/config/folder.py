@@ -247,7 +247,7 @@ def read_inputs(preprocess: Mapping[str, Any], path: str | os.PathLike[str]) -> 
     path = Path(path)
     with about("input"):
         if _suffix(path) == ".npz":
-            arrays = readers._read_npz(path)
+            arrays = readers.read_npz(path)
             usual = [name for name in ("inputs", "x", "x_test", "data") if name in arrays]
             names = usual or (list(arrays) if len(arrays) == 1 else [])
             if not names:
@@ -255,7 +255,7 @@ def read_inputs(preprocess: Mapping[str, Any], path: str | os.PathLike[str]) -> 
             inputs = arrays[names[0]]
             if inputs.dtype.kind not in "fiub":
                 raise ConfigError(f"input: {path}: {names[0]!r} must hold numbers; got {inputs.dtype}")
-            inputs = readers._images(inputs, flatten=False)
+            inputs = readers.as_images(inputs, flatten=False)
         elif _suffix(path) == ".csv":
             inputs = _read_columns(path, preprocess["features"])
         else:
@@ -268,13 +268,13 @@ def read_inputs(preprocess: Mapping[str, Any], path: str | os.PathLike[str]) -> 
 
 
 def _read_columns(path: Path, features: Sequence[str]) -> np.ndarray:
-    header, rows, lines = readers._read_table(path)
+    header, rows, lines = readers.read_table(path)
     for name in features:
         if name not in header:
             raise ConfigError(f"input: {path}: no column {name!r}; columns: {', '.join(header)}")
     columns = list(features) or header
     places = [header.index(name) for name in columns]
-    return readers._numbers(path, [[row[i] for i in places] for row in rows], lines, columns).astype(np.float32)
+    return readers.parse_numbers(path, [[row[i] for i in places] for row in rows], lines, columns).astype(np.float32)
 
 
 def predict(opened: OpenRun, inputs: np.ndarray) -> dict[str, list[Any]]:

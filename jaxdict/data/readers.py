@@ -263,7 +263,7 @@ def load_idx(
     parts = [_idx_part(folder, "train")]
     if any(_idx_file(folder, "t10k", kind) for kind in ("images-idx3", "labels-idx1")):
         parts.append(_idx_part(folder, "t10k"))
-    parts = [(_images(x, flatten), y) for x, y in parts]
+    parts = [(as_images(x, flatten), y) for x, y in parts]
     train, *test = _make(parts, None, name or folder.resolve().name)
     return train, test[0] if test else None
 
@@ -293,7 +293,7 @@ def _idx_part(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def _images(inputs: np.ndarray, flatten: bool) -> np.ndarray:
+def as_images(inputs: np.ndarray, flatten: bool) -> np.ndarray:
     """float32; bytes are scaled from 0…255 to [0, 1]."""
     scaled = inputs.astype(np.float32)
     if inputs.dtype == np.uint8:
@@ -332,7 +332,7 @@ def load_npz(
     """
     path = Path(path)
     name = name or path.stem
-    arrays = _read_npz(path)
+    arrays = read_npz(path)
     pair = _npz_pair(path, list(arrays), target)
     pairs = [pair, ("x_test", "y_test")] if pair == _NPZ_KEYS[0] and {"x_test", "y_test"} <= set(arrays) else [pair]
     parts = []
@@ -343,7 +343,7 @@ def load_npz(
         if inputs.dtype.kind not in "fiub":
             raise ValueError(f"{path}: {x!r} must be numbers; got {inputs.dtype}")
         column = targets.ndim == 2 and targets.shape[1] == 1 and targets.dtype.kind != "f"
-        parts.append((_images(inputs, flatten), targets[:, 0] if column else targets))
+        parts.append((as_images(inputs, flatten), targets[:, 0] if column else targets))
     if task is not None:
         _check.one_of("task", task, TASKS)
     floats = all(y.dtype.kind == "f" for _, y in parts)
@@ -351,7 +351,8 @@ def load_npz(
     return dataclasses.replace(train, test=test[0] if test else None)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz by name; FileNotFoundError, or ValueError for one that cannot be read without pickle."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     try:
@@ -401,7 +402,7 @@ def load_csv(
       ValueError: no such column, no rows, and, by line and column: a cell that is no finite number, a ragged row.
     """
     path = Path(path)
-    header, rows, lines = _read_table(path)
+    header, rows, lines = read_table(path)
     if target is None:
         raise ValueError(f"{path}: name the target column; columns: {', '.join(header)}")
     if target not in header:
@@ -418,17 +419,17 @@ def load_csv(
     for line, label in zip(lines, labels, strict=True):
         if not label:
             raise ValueError(f"{path}: line {line}, column {target!r}: empty target")
-    inputs = _numbers(path, rows, lines, features)
+    inputs = parse_numbers(path, rows, lines, features)
     targets: np.ndarray = np.array(labels)
     numeric = all(_is_number(label) for label in labels)
     if task == "regression" or (numeric and task is None and not _look_like_labels(labels)):
-        targets, task = _numbers(path, [[label] for label in labels], lines, [target])[:, 0], "regression"
+        targets, task = parse_numbers(path, [[label] for label in labels], lines, [target])[:, 0], "regression"
     elif numeric:
-        targets = _numbers(path, [[label] for label in labels], lines, [target])[:, 0]
+        targets = parse_numbers(path, [[label] for label in labels], lines, [target])[:, 0]
     return _make([(inputs, targets)], task, name or path.name.split(".")[0], features)[0]
 
 
-def _read_table(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
+def read_table(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """Header, rows and the number of the line that each row ends on."""
     try:
         text = _read_bytes(path).decode("utf-8-sig")
@@ -457,7 +458,7 @@ def _read_table(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     return header, rows, lines
 
 
-def _numbers(path: Path, rows: list[list[str]], lines: list[int], columns: list[str]) -> np.ndarray:
+def parse_numbers(path: Path, rows: list[list[str]], lines: list[int], columns: list[str]) -> np.ndarray:
     """The cells as float64 (rows, columns); the first cell that is no finite number is named."""
     table = np.empty((len(rows), len(columns)))
     for i, row in enumerate(rows):
