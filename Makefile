@@ -20,7 +20,7 @@ test-slow: $(DEV)  ## the heavy checks too
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(DEV)  ## write docs/dictionary.md from the entries
 	$(BIN)/python docs/build.py
