@@ -320,6 +320,23 @@ def test_the_shuffle_favours_no_place(count):
     assert error.std() == pytest.approx(1, abs=0.08)
 
 
+def test_shuffles_of_neighbouring_epochs_are_unrelated():
+    """No pair of neighbours stays together, and no order is like the one before, more often than chance has it."""
+    count, epochs = 1437, 300
+    base = jax.random.key(2)
+    orders = np.asarray(
+        jax.jit(jax.vmap(lambda e: segment.shuffle(jax.random.fold_in(base, e), count)))(jnp.arange(epochs))
+    )
+    together = (np.abs(np.diff(orders, axis=1)) == 1).sum()  # 2 (n - 1) / n a shuffle on average, nearly Poisson
+    wanted = 2 * (count - 1) / count * epochs
+    assert abs(together - wanted) < 5 * np.sqrt(wanted)
+    fixed = (orders[1:] == orders[:-1]).sum()  # one place in common on average
+    assert abs(fixed - (epochs - 1)) < 5 * np.sqrt(epochs - 1)
+    correlation = [np.corrcoef(a, b)[0, 1] for a, b in itertools.pairwise(orders)]
+    assert abs(np.mean(correlation)) < 5 / np.sqrt(count * (epochs - 1))
+    assert np.std(correlation) == pytest.approx(1 / np.sqrt(count - 1), rel=0.25)
+
+
 # -------------------------------------------------------------------------------------------------- observers
 
 
