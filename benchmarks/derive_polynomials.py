@@ -58,6 +58,12 @@ def gelu_tanh_bracket(a):
     return 1 - a * mp.sqrt(8 / mp.pi) * (1 + mp.mpf("0.134145") * a * a) / (1 + mp.exp(-gelu_tanh_argument(a)))
 
 
+def mish_bracket(a):
+    """mish'(-a) without its factor exp(-a)/(2 + 2 exp(-a) + exp(-2a))^2."""
+    e = mp.exp(-a)
+    return 4 * (1 - a) + e * ((6 - 4 * a) + e * (4 + e))
+
+
 def root(function, start):
     """The root of ``function``, as float32 and what is left, also as float32."""
     exact = mp.findroot(function, start)
@@ -85,10 +91,17 @@ def expm1_series(z):
     return (mp.expm1(z) - z) / (z * z) if abs(z) > mp.mpf(10) ** -12 else mp.mpf(1) / 2 + z / 6
 
 
+def tanh_series(z):
+    x = mp.sqrt(z)
+    return (mp.tanh(x) - x) / (z * x) if z > mp.mpf(10) ** -12 else 2 * z / 15 - mp.mpf(1) / 3
+
+
 SILU_ROOT = root(silu_bracket, 1.278)
+MISH_ROOT = root(mish_bracket, 1.192)
 GELU_TANH_ROOT = root(gelu_tanh_bracket, 0.752)
 GELU_ROOT = root(gelu_slope, 0.7518)
 _silu = without_root(silu_bracket, *SILU_ROOT, lambda a: 1 / (1 + mp.exp(-a)))
+_mish = without_root(mish_bracket, *MISH_ROOT, lambda a: mp.mpf(1))
 _gelu_tanh = without_root(gelu_tanh_bracket, *GELU_TANH_ROOT, lambda a: 1 / (1 + mp.exp(-gelu_tanh_argument(a))))
 _gelu = without_root(gelu_slope, *GELU_ROOT, lambda a: mp.mpf(1))
 
@@ -102,14 +115,16 @@ T_LOW, T_HIGH = -1.0, (14.5 - 4) / (14.5 + 4)
 FITS = {
     "EXPM1": Fit(expm1_series, lambda z: z * z / mp.expm1(z) if z else mp.mpf(0), -0.7, 0.3466, 5),
     "LOG1P": Fit(log1p_series, lambda e: e * e / mp.log1p(e) if e else mp.mpf(0), 0.0, 1.0, 8),
+    "TANH": Fit(tanh_series, lambda z: 1 / tanh_series(z), 0.0, 1.0, 7),
     "SILU": Fit(lambda d: _silu(d + mp.mpf("1.3")), lambda d: 1 / _silu(d + mp.mpf("1.3")), -0.3, 0.3, 4),
+    "MISH": Fit(lambda d: _mish(d + mp.mpf("1.2")), lambda d: 1 / _mish(d + mp.mpf("1.2")), -0.3, 0.3, 5),
     "GELU_TANH": Fit(
         lambda d: _gelu_tanh(d + mp.mpf("0.775")), lambda d: 1 / _gelu_tanh(d + mp.mpf("0.775")), -0.225, 0.225, 5
     ),
     "GELU_VALUE": Fit(mills, lambda t: 1 / mills(t), T_LOW, T_HIGH, 10),
     "GELU_SLOPE": Fit(_at_t(_gelu), lambda t: 1 / _at_t(_gelu)(t), T_LOW, T_HIGH, 8),
 }
-ROOTS = {"SILU_ROOT": SILU_ROOT, "GELU_TANH_ROOT": GELU_TANH_ROOT, "GELU_ROOT": GELU_ROOT}
+ROOTS = {"SILU_ROOT": SILU_ROOT, "MISH_ROOT": MISH_ROOT, "GELU_TANH_ROOT": GELU_TANH_ROOT, "GELU_ROOT": GELU_ROOT}
 
 
 def lawson(basis, values, weights):

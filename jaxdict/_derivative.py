@@ -25,7 +25,8 @@ def closed_form(rule: Rule) -> Callable[[Function], Function]:
 
     Body and rule receive arrays of one compute type: float32 for the narrow floats and integers, the type itself
     otherwise; the value comes back in the type of ``x``. Parameters after ``x`` become arrays; they may be traced, and
-    their gradient is right as well. Raises TypeError for complex ``x`` and for unknown or repeated arguments.
+    their gradient is right as well. They are scalars, or of the rank of ``x`` with axes of its length or 1; anything
+    else is a ValueError. Raises TypeError for complex ``x`` and for unknown or repeated arguments.
     """
     both = _differentiable(rule)
 
@@ -61,6 +62,10 @@ def closed_form(rule: Rule) -> Callable[[Function], Function]:
             x = _check.floating(x, name=first.name)
             dtype = _check.compute_dtype(x.dtype)
             parameters = [jnp.asarray(given.get(n, defaults[n]), dtype) for n in names]
+            for name, p in zip(names, parameters, strict=True):
+                if p.ndim and (p.ndim != x.ndim or any(n not in (1, m) for n, m in zip(p.shape, x.shape, strict=True))):
+                    of_x = f"for {first.name} of shape {x.shape}"
+                    raise ValueError(f"{name} must be a scalar; got shape {p.shape} {of_x}")
             return core(x.astype(dtype), *parameters).astype(x.dtype)
 
         return wrapper  # type: ignore[return-value]  # functools.wraps keeps the name, doc and signature

@@ -99,9 +99,13 @@ def _name(parts: Sequence[Model]) -> tuple[tuple[str, Model], ...]:
 
 # What the activation's signal needs; xavier for the others.
 _KERNELS = {
-    **dict.fromkeys(("relu", "leaky_relu", "elu", "softplus", "swish", "gelu"), "he_normal"),
+    **dict.fromkeys(
+        ("relu", "leaky_relu", "prelu", "rrelu", "relu6", "elu", "celu", "softplus", "squareplus", "swish",
+         "hard_swish", "mish", "gelu"),
+        "he_normal",
+    ),
     "selu": "lecun_normal",
-}
+}  # fmt: skip
 
 
 @entry(

@@ -1,8 +1,8 @@
-"""``x`` times a smooth step: swish and gelu.
+"""``x`` times a smooth step: swish, gelu and mish; and glu, one half of ``x`` times a step of the other.
 
-They are written with ``a = |x|`` and the tail ``q`` of the step at ``-a``: the value is ``max(x, 0) - a q``, and the
-derivative is ``g`` for x < 0 and ``1 - g`` for x >= 0, where ``g`` is the slope at ``-a``. Nothing cancels but at the
-root of ``g``, which is taken out as a factor, and nothing is infinite.
+Swish and gelu are written with ``a = |x|`` and the tail ``q`` of the step at ``-a``: the value is ``max(x, 0) - a q``,
+and the derivative is ``g`` for x < 0 and ``1 - g`` for x >= 0, where ``g`` is the slope at ``-a``. Nothing cancels but
+at the root of ``g``, which is taken out as a factor, and nothing is infinite. Mish is a quotient of powers of exp(-a).
 """
 
 import math
@@ -15,6 +15,7 @@ from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
 from jaxdict.activations import _kernels
 from jaxdict.activations._kernels import high_part, near_root, polynomial
+from jaxdict.activations.sigmoids import sigmoid
 
 _FAR = 800.0  # exp(-800) is 0 in float64 too
 
@@ -26,7 +27,7 @@ def _swish(x, beta):
     a = jnp.minimum(jnp.abs(u), _FAR)
     q = jax.lax.logistic(-a)
     tail = finite * q
-    bracket = 1 - a * (1 - q)
+    bracket = (1 - a) + a * q
     if not _kernels.is_wide(x):
         at_root = (1 - q) * near_root(a, _kernels.SILU_ROOT, polynomial(a - 1.3, _kernels.SILU))
         bracket = jnp.where(jnp.abs(a - 1.3) < 0.3, at_root, bracket)
@@ -40,10 +41,10 @@ def _swish(x, beta):
     equation="x*sigma(beta*x)",
     derivative="sigma(beta*x)*(1 + beta*x*(1 - sigma(beta*x)))",
     aliases=("silu", "sigmoid linear unit", "sigmoid-weighted linear unit"),
-    sources=("S3", "Elfwing, Uchibe & Doya 2018", "Ramachandran, Zoph & Le 2017"),
+    sources=("S3", "Elfwing, Uchibe & Doya 2018, arXiv:1702.03118", "Ramachandran, Zoph & Le 2017, arXiv:1710.05941"),
     errata=("S3 says that the gradient is not 0 for x < 0: it is at one point, x = -1.2785 for beta = 1.",),
     conventions={"torch": "F.silu, beta fixed at 1", "keras": "silu, beta fixed at 1", "jax": "silu, beta fixed at 1"},
-    see_also=("gelu", "sigmoid"),
+    see_also=("gelu", "mish", "glu", "sigmoid"),
 )
 @closed_form(_swish)
 def swish(x: jax.typing.ArrayLike, beta: jax.typing.ArrayLike = 1.0) -> jax.Array:
@@ -71,10 +72,7 @@ def _gelu_exact(x):
     a = jnp.minimum(jnp.abs(x), 14.5)
     # exp(-a^2/2): the exponent in two parts, the first exact, for its error counts a^2 times.
     high = high_part(a)
-    first = high * high * -0.5
-    second = (a - high) * (a + high) * -0.5
-    exponent = first + second
-    density = jnp.exp(exponent) * (1 + ((first - exponent) + second))
+    density = _kernels.exp_below(high * high * -0.5, (a - high) * (a + high) * -0.5)
     # 1/(a + 4) by one Newton step with what a + 4 lost to rounding; t = 1 - 8/(a + 4).
     total = a + 4
     v = 1 / total
@@ -92,8 +90,13 @@ _GELU_CUBIC = _GELU_LINEAR * 0.044715
 
 def _gelu_tanh(x):
     a = jnp.minimum(jnp.abs(x), 40.0 if _kernels.is_wide(x) else 12.0)
-    q = jax.lax.logistic(-a * (_GELU_LINEAR + _GELU_CUBIC * a * a))
-    bracket = 1 - (1 - q) * a * (_GELU_LINEAR + 3 * _GELU_CUBIC * a * a)
+    # exp(-a w) in two parts again, from the high parts of both.
+    w = _GELU_LINEAR + _GELU_CUBIC * a * a
+    high, high_w = high_part(a), high_part(w)
+    e = _kernels.exp_below(-(high * high_w), -(high * (w - high_w) + (a - high) * w))
+    q = e / (1 + e)
+    steepness = a * (_GELU_LINEAR + 3 * _GELU_CUBIC * a * a)
+    bracket = (1 - steepness) + steepness * q
     if not _kernels.is_wide(x):
         at_root = (1 - q) * near_root(a, _kernels.GELU_TANH_ROOT, polynomial(a - 0.775, _kernels.GELU_TANH))
         bracket = jnp.where(jnp.abs(a - 0.775) < 0.225, at_root, bracket)
@@ -110,7 +113,7 @@ _approximate = closed_form(_gelu_tanh)(lambda x: _gelu_tanh(x)[0])
     equation="x*Phi(x)",
     derivative="Phi(x) + x*phi(x)",
     aliases=("gaussian error linear unit",),
-    sources=("S3", "Hendrycks & Gimpel 2016"),
+    sources=("S3", "Hendrycks & Gimpel 2016, arXiv:1606.08415"),
     errata=("S3 says that the gradient is not 0 for x < 0: it is at one point, x = -0.7518.",),
     conventions={
         "torch": "exact by default; approximate='tanh' for the other",
@@ -118,7 +121,7 @@ _approximate = closed_form(_gelu_tanh)(lambda x: _gelu_tanh(x)[0])
         "jax": "the tanh form by default",
         "flax": "jax's, the tanh form by default",
     },
-    see_also=("swish", "relu"),
+    see_also=("swish", "mish", "relu"),
 )
 def gelu(x: jax.typing.ArrayLike, *, approximate: bool = False) -> jax.Array:
     """Gaussian error linear unit, ``x*Phi(x)`` with the normal distribution function.
@@ -138,4 +141,99 @@ def gelu(x: jax.typing.ArrayLike, *, approximate: bool = False) -> jax.Array:
     return (_approximate if _check.one_of("approximate", approximate, (False, True)) else _exact)(x)
 
 
-__all__ = ["gelu", "swish"]
+def _mish(x):
+    a = jnp.minimum(jnp.abs(x), _FAR)
+    e = _kernels.exp_below(-a)
+    # tanh(softplus(x)) is ((1 + exp(x))^2 - 1)/((1 + exp(x))^2 + 1), multiplied out and divided by the larger power.
+    right = 1 + 2 * e * (1 + e)
+    left = 2 + e * (2 + e)
+    below = 4 * (1 - a) + e * ((6 - 4 * a) + e * (4 + e))
+    if not _kernels.is_wide(x):
+        at_root = near_root(a, _kernels.MISH_ROOT, polynomial(a - 1.2, _kernels.MISH))
+        below = jnp.where(jnp.abs(a - 1.2) < 0.3, at_root, below)
+    denominator = jnp.where(x >= 0, right, left)
+    value = jnp.where(x >= 0, x * (1 + 2 * e), -a * e * (2 + e)) / denominator
+    slope = jnp.where(x >= 0, (1 + 2 * e) * right + 4 * a * e * e * (1 + e), e * below)
+    return value, (slope / (denominator * denominator),)
+
+
+@entry(
+    "activation",
+    equation="x*tanh(log1p(exp(x)))",
+    derivative="tanh(log1p(exp(x))) + x*sigma(x)*(1 - tanh(log1p(exp(x)))**2)",
+    aliases=("mish activation",),
+    sources=("S3", "Misra 2019, arXiv:1908.08681"),
+    errata=("S3 says that the gradient is not 0 for x < 0: it is at one point, x = -1.1924.",),
+    conventions={
+        "torch": "the same, but NaN at -inf",
+        "keras": "the same as jax",
+        "jax": "the same, but NaN at -inf, and its derivative is up to 70 units in the last place off",
+    },
+    see_also=("swish", "gelu", "softplus"),
+)
+@closed_form(_mish)
+def mish(x: jax.typing.ArrayLike) -> jax.Array:
+    """Mish, ``x*tanh(softplus(x))``: near swish, with a deeper dip.
+
+    Args:
+      x: any shape, any real dtype; integers become the default float.
+
+    Returns:
+      Same shape and dtype; 0 at -inf.
+
+    Raises:
+      TypeError: complex input.
+    """
+    return _mish(x)[0]
+
+
+def _gated(x, gate):
+    openness = sigmoid(gate)
+    largest = jnp.finfo(x.dtype).max
+    finite = jnp.clip(x, -largest, largest)
+    # A gate that is shut lets nothing pass, not even infinity.
+    return jnp.where(openness == 0, 0.0, x * openness), (openness, finite * (openness * sigmoid(-gate)))
+
+
+_gate = closed_form(_gated)(lambda x, gate: _gated(x, gate)[0])
+
+
+@entry(
+    "activation",
+    equation="first(x)*sigma(second(x))",
+    aliases=("gated linear unit",),
+    sources=("Dauphin, Fan, Auli & Grangier 2017, arXiv:1612.08083",),
+    conventions={
+        "torch": "F.glu, dim=-1",
+        "keras": "glu, axis=-1",
+        "jax": "the same; an assertion for an odd size",
+        "flax": "jax's",
+    },
+    see_also=("sigmoid", "swish"),
+    vectors=("x",),
+)
+def glu(x: jax.typing.ArrayLike, *, axis: int = -1) -> jax.Array:
+    """Gated linear unit, ``u*sigmoid(v)``, where ``u`` and ``v`` are the first and the second half of ``x``.
+
+    Args:
+      x: ``(..., 2n, ...)``, any real dtype; integers become the default float.
+      axis: the axis that is halved, of even size.
+
+    Returns:
+      ``(..., n, ...)``, same dtype: the only activation that changes the shape.
+
+    Raises:
+      TypeError: complex input, an axis that is not an int.
+      ValueError: no such axis, or one of odd size.
+    """
+    x = _check.floating(x)
+    _check.integer("axis", axis)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"axis must be an axis of x, whose shape is {x.shape}; got {axis}")
+    if x.shape[axis] % 2:
+        raise ValueError(f"x must have an even size along axis {axis}, to be halved; got shape {x.shape}")
+    values, gates = jnp.split(x, 2, axis)
+    return _gate(values, gates)
+
+
+__all__ = ["gelu", "glu", "mish", "swish"]

@@ -1,19 +1,22 @@
-"""The logistic function, its integral softplus, and tanh.
+"""Smooth steps and what belongs to them: the logistic function, tanh and softsign; softplus, squareplus, tanhshrink.
 
-Derivatives come from ``q = sigma(-|x|)``, the smaller of the two sides, which keeps its digits in the tails: written
-with the value, ``y(1 - y)`` and ``1 - y^2`` are 0 as soon as ``y`` rounds to 1.
+They are made of ``e = exp(-|x|)``, which does not overflow, and keeps the digits of the tails: ``y(1 - y)`` and
+``1 - y^2`` are 0 as soon as ``y`` rounds to 1. The ramps are ``max(x, 0)`` and a tail that is even in x.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
 
+from jaxdict import _check
 from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
 from jaxdict.activations import _kernels
 
 
 def _softplus(x):
-    e = jnp.exp(-jnp.abs(x))
+    e = _kernels.exp_below(-jnp.abs(x))
     slope = jnp.where(x >= 0, 1.0, e) / (1 + e)
     return jnp.maximum(x, 0) + _kernels.log1p(e), (slope,)
 
@@ -23,13 +26,13 @@ def _softplus(x):
     equation="log1p(exp(x))",
     derivative="sigma(x)",
     aliases=("smooth relu", "analytic rectifier"),
-    sources=("S0 4.6", "S2 10.1.5", "S3"),
+    sources=("S0 4.6", "S2 10.1.5", "S3", "Dugas et al. 2001, NIPS 13:472"),
     conventions={
         "torch": "takes beta, and gives x itself above threshold=20: 2e-9 too little there",
         "keras": "the same",
         "jax": "the same",
     },
-    see_also=("sigmoid", "relu"),
+    see_also=("sigmoid", "log_sigmoid", "squareplus", "relu"),
 )
 @closed_form(_softplus)
 def softplus(x: jax.typing.ArrayLike) -> jax.Array:
@@ -47,9 +50,91 @@ def softplus(x: jax.typing.ArrayLike) -> jax.Array:
     return _softplus(x)[0]
 
 
+def _log_sigmoid(x):
+    value, (slope,) = _softplus(-x)
+    return -value, (slope,)
+
+
+@entry(
+    "activation",
+    equation="-log1p(exp(-x))",
+    derivative="sigma(-x)",
+    aliases=("logsigmoid", "log logistic"),
+    sources=("S3",),
+    conventions={
+        "torch": "F.logsigmoid, the same",
+        "keras": "log_sigmoid, the same",
+        "jax": "the same; its derivative is 8 units in the last place off, here 2",
+    },
+    see_also=("softplus", "sigmoid", "sigmoid_cross_entropy"),
+)
+@closed_form(_log_sigmoid)
+def log_sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
+    """Logarithm of the logistic function, ``-ln(1 + exp(-x))``, which is ``-softplus(-x)``.
+
+    Args:
+      x: any shape, any real dtype; integers become the default float.
+
+    Returns:
+      Same shape and dtype, at most 0; about ``x`` far below 0. The derivative is ``sigmoid(-x)``.
+
+    Raises:
+      TypeError: complex input.
+    """
+    return _log_sigmoid(x)[0]
+
+
+def _squareplus(x, b):
+    largest = float(jnp.finfo(x.dtype).max)
+    a = jnp.minimum(jnp.abs(x), largest)
+    near = jnp.minimum(a, math.sqrt(largest) / 2)  # beyond, a^2 overflows, and b adds nothing to it
+    square = near * near + b
+    root = jnp.sqrt(square)
+    tail = b / 2 / (jnp.maximum(root, a) + a)  # (root - a)/2, without the cancellation
+    slope = b / 2 / (square + a * root)
+    return jnp.maximum(x, 0) + tail, (jnp.where(x >= 0, 1 - slope, slope), 0.25 / root)
+
+
+_squareplus_core = closed_form(_squareplus)(lambda x, b: _squareplus(x, b)[0])
+
+
+@entry(
+    "activation",
+    equation="(x + sqrt(x**2 + b))/2",
+    derivative="(1 + x/sqrt(x**2 + b))/2",
+    aliases=("square plus",),
+    sources=("Barron 2021, arXiv:2112.11687",),
+    conventions={
+        "torch": "none",
+        "keras": "squareplus(x, b=4), the formula as it stands",
+        "jax": "squareplus(x, b=4), the formula as it stands: 0 below -8200, inf below -1.8e19, slope 1/2 from 1.8e19",
+    },
+    see_also=("softplus", "relu"),
+)
+def squareplus(x: jax.typing.ArrayLike, *, b: jax.typing.ArrayLike = 4.0) -> jax.Array:
+    """Squareplus, ``(x + sqrt(x**2 + b))/2``: a smooth ReLU of algebra alone, softplus's hyperbola.
+
+    Args:
+      x: any shape, any real dtype; integers become the default float.
+      b: above 0, the size of the bend; ``sqrt(b)/2`` is the value at 0; differentiable.
+
+    Returns:
+      Same shape and dtype as ``x``. It falls off like ``b/(4|x|)``, where softplus does like ``exp(x)``.
+
+    Raises:
+      TypeError: complex input, ``b`` not a number.
+      ValueError: ``b`` not above 0.
+    """
+    return _squareplus_core(x, _check.number("b", b, above=0))
+
+
+def _bell(e):
+    """sigma(x) sigma(-x), given ``e = exp(-|x|)``; (1 + e)^2 multiplied out is rounded once."""
+    return e / (1 + e * (2 + e))
+
+
 def _sigmoid(x):
-    q = jax.lax.logistic(-jnp.abs(x))
-    return jnp.where(x >= 0, 1 - q, q), (q * (1 - q),)
+    return jax.lax.logistic(x), (_bell(_kernels.exp_below(-jnp.abs(x))),)
 
 
 @entry(
@@ -63,7 +148,7 @@ def _sigmoid(x):
         "keras": "the same",
         "jax": "the same, but its derivative is 0 above 16.6",
     },
-    see_also=("tanh", "softplus", "softmax"),
+    see_also=("tanh", "softplus", "log_sigmoid", "softmax"),
 )
 @closed_form(_sigmoid)
 def sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
@@ -82,8 +167,7 @@ def sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
 
 
 def _tanh(x):
-    q = 2 * jax.lax.logistic(-2 * jnp.abs(x))
-    return _kernels.tanh(x), (q * (2 - q),)
+    return _kernels.tanh(x), (4 * _bell(_kernels.exp_below(-2 * jnp.abs(x))),)
 
 
 @entry(
@@ -101,7 +185,7 @@ def _tanh(x):
         "keras": "the same",
         "jax": "the same, but its derivative is 0 from 8",
     },
-    see_also=("sigmoid",),
+    see_also=("sigmoid", "softsign", "tanhshrink"),
 )
 @closed_form(_tanh)
 def tanh(x: jax.typing.ArrayLike) -> jax.Array:
@@ -119,4 +203,80 @@ def tanh(x: jax.typing.ArrayLike) -> jax.Array:
     return _kernels.tanh(x)  # type: ignore[arg-type]  # an array by now
 
 
-__all__ = ["sigmoid", "softplus", "tanh"]
+def _tanhshrink(x):
+    a = jnp.abs(x)
+    e = _kernels.exp_below(-2 * a)
+    tail = 2 * e / (1 + e)
+    near = _kernels.tanh_gap(jnp.clip(x, -1, 1))  # the difference would cancel to about x^3/3
+    far = (a - 1) + tail
+    t = jnp.where(a < 1, x - near, 1 - tail)
+    return jnp.where(a < 1, near, jnp.where(x < 0, -far, far)), (t * t,)
+
+
+@entry(
+    "activation",
+    equation="x - tanh(x)",
+    derivative="tanh(x)**2",
+    aliases=("tanh shrink", "hyperbolic tangent shrinkage"),
+    sources=("PyTorch, nn.Tanhshrink",),
+    conventions={
+        "torch": "the difference as it stands: 0 below 1e-4 where x**3/3 is meant",
+        "keras": "tanh_shrink, the difference as it stands",
+        "jax": "none",
+    },
+    see_also=("tanh", "softshrink", "hardshrink"),
+)
+@closed_form(_tanhshrink)
+def tanhshrink(x: jax.typing.ArrayLike) -> jax.Array:
+    """Tanh shrinkage, ``x - tanh(x)``: about ``x**3/3`` near 0, ``x - 1`` far above it.
+
+    Args:
+      x: any shape, any real dtype; integers become the default float.
+
+    Returns:
+      Same shape and dtype, with all digits near 0, in the derivative ``tanh(x)**2`` too.
+
+    Raises:
+      TypeError: complex input.
+    """
+    return _tanhshrink(x)[0]
+
+
+def _softsign(x):
+    largest = jnp.finfo(x.dtype).max
+    finite = jnp.clip(x, -largest, largest)  # inf/inf would be NaN
+    s = 1 + jnp.where(x > 0, finite, -finite)  # so that its derivative at 0 is that of the branch x <= 0
+    return finite / s, (1 / (s * s),)
+
+
+@entry(
+    "activation",
+    equation="x/(1 + abs(x))",
+    derivative="1/(1 + abs(x))**2",
+    aliases=("soft sign", "elliot", "elliotsig"),
+    sources=("S0 4.10", "Turian, Bergstra & Bengio 2009, NAACL-HLT 2009:245", "Glorot & Bengio 2010, PMLR 9:249"),
+    conventions={
+        "torch": "the same, but NaN at inf, and its derivative is 1 % off at 1e5 and 0 from 1.1e7",
+        "keras": "the same as jax",
+        "jax": "jax.nn.soft_sign: NaN at inf, and its derivative is 1 % off at 6e4 and 0 or negative from 6.5e6",
+    },
+    see_also=("tanh", "sigmoid"),
+)
+@closed_form(_softsign)
+def softsign(x: jax.typing.ArrayLike) -> jax.Array:
+    """Softsign, ``x/(1 + |x|)``: tanh's slope at 0, and -1 and 1 reached like ``1/x``.
+
+    Args:
+      x: any shape, any real dtype; integers become the default float.
+
+    Returns:
+      Same shape and dtype; -1 and 1 at infinity. The second derivative jumps at 0, from 2 to
+      -2; at 0 it is 2, of the branch x <= 0.
+
+    Raises:
+      TypeError: complex input.
+    """
+    return _softsign(x)[0]
+
+
+__all__ = ["log_sigmoid", "sigmoid", "softplus", "softsign", "squareplus", "tanh", "tanhshrink"]

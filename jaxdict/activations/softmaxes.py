@@ -1,6 +1,7 @@
-"""Softmax and its logarithm, over an axis. Their derivative keeps the result alone, not the input.
+"""Over an axis: softmax, its logarithm, and sparsemax. Their derivative keeps the result alone, not the input.
 
-With ``u = x/temperature`` and the result ``a``: ``da = a (du - sum(a du))`` and ``d log a = du - sum(a du)``.
+With ``u = x/temperature`` and softmax ``a``, ``da = a (du - sum(a du))`` and ``d log a = du - sum(a du)``; sparsemax
+changes by ``du`` less its mean, both over the support.
 """
 
 import jax
@@ -12,10 +13,16 @@ from jaxdict._entry import entry
 
 Axis = int | tuple[int, ...] | None
 
+_SHORT = 64  # what is called a short row: XLA's CPU reductions of few numbers and of many like different forms
+
 
 def _present(x, where, absent):
     """``x``, with ``absent`` where masked out."""
     return x if where is None else jnp.where(where, x, absent)
+
+
+def _over(x, temperature):
+    return x if temperature is None else x / temperature
 
 
 def _shifted(x, temperature, where, axis):
@@ -23,20 +30,7 @@ def _shifted(x, temperature, where, axis):
     x = _present(x, where, -jnp.inf)
     largest = jnp.max(x, axis, keepdims=True, initial=-jnp.inf)
     finite = jnp.minimum(largest, jnp.finfo(x.dtype).max)  # inf - inf would be NaN
-    return jnp.minimum(x - finite, 0.0) / temperature
-
-
-def _change(a, tangents, x, temperature, where, axis):
-    """``du - sum(a du)``."""
-    dx, dtemperature, _ = tangents
-    du = jnp.zeros_like(a)
-    if not isinstance(dx, SymbolicZero):
-        du = dx / temperature
-    if not isinstance(dtemperature, SymbolicZero):
-        u = jnp.where(a > 0, _shifted(x, temperature, where, axis), 0.0)  # not 0*inf
-        du = du - u * (dtemperature / temperature)
-    du = _present(du, where, 0.0)
-    return du - jnp.sum(a * du, axis, keepdims=True)
+    return _over(jnp.minimum(x - finite, 0.0), temperature)
 
 
 def _softmax_value(x, temperature, where, axis):
@@ -44,31 +38,73 @@ def _softmax_value(x, temperature, where, axis):
     return _present(e / jnp.sum(e, axis, keepdims=True), where, 0.0)
 
 
-def _softmax_jvp(axis, primals, tangents):
-    x, temperature, where = primals
-    a = _softmax(x, temperature, where, axis)
-    return a, _present(a * _change(a, tangents, x, temperature, where, axis), where, 0.0)
-
-
 def _log_softmax_value(x, temperature, where, axis):
     u = _shifted(x, temperature, where, axis)
+    e = jnp.exp(u)
     # The largest adds 1 to the sum of exponentials, and would hide what the others add: it is taken out of the terms.
-    top = jnp.maximum(1 + 1e38 * u, 0.0)  # 1 at the largest, 0 elsewhere; a selection takes twice the time
-    others = jnp.sum(jnp.exp(u) - top, axis, keepdims=True) + (jnp.sum(top, axis, keepdims=True) - 1)
-    return _present(u - jnp.log1p(others), where, -jnp.inf)
+    top = jnp.floor(e)
+    others = jnp.sum(e - top, axis, keepdims=True)
+    if e.size <= _SHORT * others.size:
+        ties = jnp.sum(top, axis, keepdims=True)
+    else:  # the same number, without keeping a second array of the input's size
+        ties = jnp.round(jnp.sum(e, axis, keepdims=True) - others)
+    return _present(u - jnp.log1p(others + (ties - 1)), where, -jnp.inf)
 
 
-def _log_softmax_jvp(axis, primals, tangents):
-    x, temperature, where = primals
-    y = _log_softmax(x, temperature, where, axis)
-    return y, _present(_change(jnp.exp(y), tangents, x, temperature, where, axis), where, 0.0)
+def _sparsemax_value(x, temperature, where, axis):
+    # What is 1 below the largest gets nothing, so that nothing below counts.
+    u = _present(jnp.maximum(_shifted(x, temperature, where, axis), -1.0), where, -1.0)
+
+    def shrink(state):
+        # Newton's method on sum(max(u - threshold, 0)) = 1, from the left: the support shrinks until it is right.
+        threshold, size, _ = state
+        above = u > threshold
+        smaller = jnp.sum(above, axis, keepdims=True, dtype=u.dtype)
+        better = (jnp.sum(jnp.where(above, u, 0.0), axis, keepdims=True) - 1) / smaller
+        return jnp.maximum(better, threshold), smaller, jnp.any(smaller < size)
+
+    start = jnp.full_like(jnp.sum(u, axis, keepdims=True), -1.0)
+    threshold, *_ = jax.lax.while_loop(lambda state: state[2], shrink, (start, jnp.full_like(start, jnp.inf), True))
+    return _present(jnp.maximum(u - threshold, 0.0), where, 0.0)
 
 
-_softmax = jax.custom_jvp(_softmax_value, nondiff_argnums=(3,))
-_softmax.defjvp(_softmax_jvp, symbolic_zeros=True)
-_log_softmax = jax.custom_jvp(_log_softmax_value, nondiff_argnums=(3,))
-_log_softmax.defjvp(_log_softmax_jvp, symbolic_zeros=True)
-_COMPILED = {f: jax.jit(f, static_argnums=3, inline=True) for f in (_softmax, _log_softmax)}
+def _softmax_change(a, du, axis):
+    return a * (du - jnp.sum(a * du, axis, keepdims=True))
+
+
+def _log_softmax_change(y, du, axis):
+    return du - jnp.sum(jnp.exp(y) * du, axis, keepdims=True)
+
+
+def _sparsemax_change(p, du, axis):
+    support = (p > 0).astype(p.dtype)
+    size = jnp.maximum(jnp.sum(support, axis, keepdims=True), 1)
+    return support * (du - jnp.sum(support * du, axis, keepdims=True) / size)
+
+
+def _rule(value, change):
+    """``value(x, temperature, where, axis)``, compiled; ``change(result, du, axis)`` is its derivative along ``du``."""
+
+    def jvp(axis, primals, tangents):
+        x, temperature, where = primals
+        dx, dtemperature, _ = tangents
+        y = core(x, temperature, where, axis)
+        du = jnp.zeros_like(y)
+        if not isinstance(dx, SymbolicZero):
+            du = _over(dx, temperature)
+        if temperature is not None and not isinstance(dtemperature, SymbolicZero):
+            u = _shifted(x, temperature, where, axis)
+            du = du - jnp.where(u > -jnp.inf, u, 0.0) * (dtemperature / temperature)  # not 0*inf
+        return y, _present(change(y, _present(du, where, 0.0), axis), where, 0.0)
+
+    core = jax.custom_jvp(value, nondiff_argnums=(3,))
+    core.defjvp(jvp, symbolic_zeros=True)
+    return jax.jit(core, static_argnums=3, inline=True)
+
+
+_softmax = _rule(_softmax_value, _softmax_change)
+_log_softmax = _rule(_log_softmax_value, _log_softmax_change)
+_sparsemax = _rule(_sparsemax_value, _sparsemax_change)
 
 
 def _apply(function, x, axis, where, temperature):
@@ -82,7 +118,14 @@ def _apply(function, x, axis, where, temperature):
         where = jnp.broadcast_to(where, x.shape)
     dtype = _check.compute_dtype(x.dtype)
     axis = tuple(axis) if isinstance(axis, list) else axis
-    return _COMPILED[function](x.astype(dtype), jnp.asarray(temperature, dtype), where, axis).astype(x.dtype)
+    for one in () if axis is None else axis if isinstance(axis, tuple) else (axis,):
+        if not -x.ndim <= _check.integer("axis", one) < x.ndim:
+            raise ValueError(f"axis must be of x, whose shape is {x.shape}; got {axis}")
+    if isinstance(temperature, (int, float)) and temperature == 1:
+        temperature = None  # no division, which an eager call would carry out
+    else:
+        temperature = jnp.asarray(temperature, dtype)
+    return function(x.astype(dtype), temperature, where, axis).astype(x.dtype)
 
 
 @entry(
@@ -90,7 +133,7 @@ def _apply(function, x, axis, where, temperature):
     equation="exp(x)/sum(exp(x))",
     derivative="a = exp(x)/sum(exp(x)); diag(a) - outer(a, a)",
     aliases=("normalized exponential", "softargmax"),
-    sources=("S0 4.11", "S2 10.1.6", "S3"),
+    sources=("S0 4.11", "S2 10.1.6", "S3", "Bridle 1990, doi:10.1007/978-3-642-76153-9_28"),
     errata=(
         "S0 4.11 prints only the diagonal of the Jacobian, a_i(1 - a_i); off it stands -a_i a_j.",
         "S0 4.11 says that it is used as the final layer only: attention uses it inside.",
@@ -100,7 +143,7 @@ def _apply(function, x, axis, where, temperature):
         "keras": "the same, axis=-1; no temperature",
         "jax": "the same, axis=-1, where; no temperature",
     },
-    see_also=("log_softmax", "sigmoid", "softmax_cross_entropy"),
+    see_also=("log_softmax", "sparsemax", "sigmoid", "softmax_cross_entropy"),
     vectors=("x",),
 )
 def softmax(
@@ -165,4 +208,38 @@ def log_softmax(
     return _apply(_log_softmax, x, axis, where, temperature)
 
 
-__all__ = ["log_softmax", "softmax"]
+@entry(
+    "activation",
+    equation="tau = largest((topsum(x) - 1)/rank(x)); max(x - tau, 0)",
+    derivative="tau = largest((topsum(x) - 1)/rank(x)); s = indicator(x > tau); p = s/sum(s); diag(s) - outer(s, p)",
+    aliases=("sparse softmax", "projection onto the simplex"),
+    sources=("Martins & Astudillo 2016, arXiv:1602.02068",),
+    conventions={
+        "torch": "none",
+        "keras": "sparsemax(x, axis=-1), but wrong where two or more get something, for it adds up the "
+        "partial sums, so [0.1, 0] gives [0.5, 0.4] where [0.55, 0.45] is right",
+        "jax": "none",
+    },
+    see_also=("softmax",),
+    vectors=("x",),
+)
+def sparsemax(x: jax.typing.ArrayLike, *, axis: Axis = -1, where: jax.typing.ArrayLike | None = None) -> jax.Array:
+    """Sparsemax, the point of the simplex nearest to ``x``: ``max(x - tau, 0)``, ``tau`` such that the sum is 1.
+
+    Args:
+      x: ``(..., n, ...)``, any real dtype; integers become the default float.
+      axis: the axis or axes to normalize over; None for all.
+      where: mask that broadcasts to ``x``; what is False counts as absent: 0, gradient 0, whatever ``x`` holds.
+
+    Returns:
+      Same shape and dtype; 0 for all that is 1 or more below the largest. inf takes all. A row of -inf alone is NaN;
+      one that is masked out altogether is 0. The derivative is that of the support, what is above 0.
+
+    Raises:
+      TypeError: complex input.
+      ValueError: ``where`` of another shape, no such axis.
+    """
+    return _apply(_sparsemax, x, axis, where, 1)
+
+
+__all__ = ["log_softmax", "softmax", "sparsemax"]
