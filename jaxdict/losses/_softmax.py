@@ -1,0 +1,167 @@
+"""Softmax cross entropy over the last axis, with its derivatives.
+
+Logits are shifted by their maximum, which takes part as 1 + (the rest), so that nothing cancels: not where one class
+has nearly all the probability, not in ties, not at any offset.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from jaxdict.losses._shared import by_slope, is_label, pick
+
+_program = functools.partial(jax.jit, inline=True)  # called by itself, a function is one program
+
+
+def _shift(logits: jax.Array, top: jax.Array) -> jax.Array:
+    return jnp.where(logits == top, 0, logits - top)  # 0 also where the maximum is infinite
+
+
+class _Shifted:
+    """Logits over the last axis less their maximum, and what exp of that sums to beside the maximum's own 1."""
+
+    def __init__(self, logits: jax.Array):
+        top = jnp.max(logits, axis=-1, keepdims=True)
+        self.is_top = logits == top
+        self.z = _shift(logits, top)
+        self.exp = jnp.exp(self.z)
+        ties = jnp.sum(self.is_top, axis=-1, keepdims=True, dtype=logits.dtype) - 1
+        rest = jnp.sum(jnp.where(self.is_top, 0, self.exp), axis=-1, keepdims=True) + ties
+        self.rest = jnp.where(jnp.isinf(top) & (ties > 0), jnp.nan, rest)  # several infinities have no limit
+        self.p = self.exp * (1 / (1 + self.rest))
+
+
+@jax.custom_jvp
+@_program
+def _softmax(logits):
+    return _Shifted(logits).p
+
+
+@_softmax.defjvp
+def _(primals, tangents):
+    p, (t,) = _softmax(*primals), tangents
+    return p, p * (t - jnp.sum(p * t, axis=-1, keepdims=True))
+
+
+@jax.custom_jvp
+@_program
+def _surprise(logits):
+    """``-ln softmax``, both of whose parts are positive."""
+    s = _Shifted(logits)
+    return jnp.log1p(s.rest) - s.z
+
+
+@_surprise.defjvp
+def _(primals, tangents):
+    (t,) = tangents
+    return _surprise(*primals), jnp.sum(_softmax(*primals) * t, axis=-1, keepdims=True) - t
+
+
+def _tamed(surprise: jax.Array, targets: jax.Array) -> jax.Array:
+    """The surprise, 0 where it is infinite and the target 0."""
+    return jnp.where((targets == 0) & jnp.isinf(surprise), 0, surprise)
+
+
+# ---------------------------------------------------------------------------------------------------- dense targets
+
+
+class _Weighed:
+    """The surprise less the shifted logits, ln(1 + rest), where the likeliest class is the 1.
+
+    The rest is summed as exp less the targets' shares, whose sum is 1: where the likeliest class is what is aimed at
+    they cancel exactly, and elsewhere the loss is far above the rounding of that 1. A selection of the likeliest class
+    would write all terms to memory, and ties would have to be counted.
+    """
+
+    def __init__(self, logits: jax.Array, targets: jax.Array):
+        self.top = jnp.max(logits, axis=-1, keepdims=True)
+        finite = jnp.minimum(self.top, jnp.finfo(logits.dtype).max)  # inf - inf would be NaN
+        self.total = jnp.sum(targets, axis=-1, keepdims=True)
+        per_total = jnp.where(self.total == 0, 0, 1 / jnp.where(self.total == 0, 1, self.total))
+        self.excess = jnp.exp(jnp.minimum(logits, finite) - finite) - targets * per_total
+        rest = jnp.maximum(jnp.sum(self.excess, axis=-1, keepdims=True), 0)
+        infinite = jnp.where(rest < 0.5, 0, jnp.nan)  # several infinities have no limit
+        self.rest = jnp.where(jnp.isinf(self.top), infinite, rest)
+
+
+@jax.custom_jvp
+@_program
+def dense(logits, targets):
+    """The sum of targets times surprises."""
+    s = _Weighed(logits, targets)
+    surprise = jnp.log1p(s.rest) - _shift(logits, s.top)
+    return jnp.sum(jnp.where(targets == 0, 0, targets * surprise), axis=-1)
+
+
+@functools.partial(dense.defjvp, symbolic_zeros=True)
+def _(primals, tangents):
+    logits, targets = primals
+    slopes = _dense_slope, lambda z, y: _tamed(_surprise(z), y)
+    moving = zip(slopes, tangents, strict=True)
+    changes = [slope(logits, targets) * t for slope, t in moving if not isinstance(t, SymbolicZero)]
+    value = dense(logits, targets)
+    return value, jnp.sum(functools.reduce(jnp.add, changes), axis=-1) if changes else jnp.zeros_like(value)
+
+
+@jax.custom_jvp
+@_program
+def _dense_slope(logits, targets):
+    """``p Σy - y``."""
+    s = _Weighed(logits, targets)
+    return (s.total * s.excess - targets * s.rest) * (1 / (1 + s.rest))
+
+
+@_dense_slope.defjvp
+def _(primals, tangents):
+    (logits, targets), (dz, dy) = primals, tangents
+    p = _softmax(logits)
+    total, change = (jnp.sum(v, axis=-1, keepdims=True) for v in (targets, dy))
+    return _dense_slope(logits, targets), total * p * (dz - jnp.sum(p * dz, axis=-1, keepdims=True)) + p * change - dy
+
+
+def terms(logits, targets):
+    """Targets times surprises."""
+    return targets * _tamed(_surprise(logits), targets)
+
+
+# --------------------------------------------------------------------------------------------------- integer labels
+
+
+class _Labelled:
+    """The label's shifted logit, and exp of all and the sum of the other classes'."""
+
+    def __init__(self, logits: jax.Array, labels: jax.Array):
+        top = jnp.max(logits, axis=-1)
+        finite = jnp.minimum(top, jnp.finfo(logits.dtype).max)[..., None]  # inf - inf would be NaN
+        self.exp = jnp.exp(jnp.minimum(logits, finite) - finite)
+        # The distance to the label is 0 there and at least 1, the largest exp, elsewhere. Selected instead, the terms
+        # would no longer be summed as they are made, but written to memory first, which takes a third more time.
+        places = jax.lax.broadcasted_iota(logits.dtype, logits.shape, logits.ndim - 1)
+        distance = jnp.abs(places - labels[..., None].astype(logits.dtype))
+        others = jnp.sum(jnp.minimum(self.exp, distance), axis=-1)
+        own = pick(logits, labels)
+        self.z = jnp.where(own == top, 0, own - top)
+        unsure = jnp.isinf(top) & (others + jnp.exp(self.z) != 1)  # several infinities have no limit
+        self.others = jnp.where(unsure, jnp.nan, others)
+
+
+@jax.custom_jvp
+@_program
+def _sparse_slope(logits, labels):
+    s = _Labelled(logits, labels)
+    return jnp.where(is_label(labels, logits), -s.others[..., None], s.exp) * (1 / (s.others + jnp.exp(s.z)))[..., None]
+
+
+@_sparse_slope.defjvp
+def _(primals, tangents):
+    p, t = _softmax(primals[0]), tangents[0]
+    return _sparse_slope(*primals), p * (t - jnp.sum(p * t, axis=-1, keepdims=True))
+
+
+@by_slope(_sparse_slope)
+def sparse(logits, labels):
+    """The surprise of the label; NaN where there is no such class."""
+    s = _Labelled(logits, labels)
+    return jnp.log1p(s.others + (jnp.exp(s.z) - 1)) - s.z
