@@ -1,10 +1,11 @@
-"""Initializers and the distributions they draw from: statistics, densities, fans, against SciPy and jax.nn."""
+"""Initializers: the protocol, constants, random draws, variance scaling and its families, against jax.nn and NumPy."""
+
+import inspect
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
 
 from jaxdict import _expression, _registry, distributions, initializers
 
@@ -13,6 +14,13 @@ DENSE, CONV = (300, 100), (3, 3, 24, 40)
 N_IN = {DENSE: 300, CONV: 216}
 N_OUT = {DENSE: 100, CONV: 360}
 FAMILIES = ("lecun", "he", "xavier")
+ENTRIES = list(_registry.iterate("initializer"))
+
+
+@pytest.fixture(autouse=True)
+def _strict():
+    with jax.numpy_dtype_promotion("strict"):
+        yield
 
 
 def expected_std(name, shape):
@@ -30,103 +38,17 @@ def assert_variance(weights, variance):
     assert abs(squares.mean() - variance) < 4 * squares.std() / np.sqrt(weights.size)
 
 
-class TestDistributions:
-    CASES = {  # noqa: RUF012  (not changed)
-        "uniform": ({"scale": 0.7}, lambda: scipy.stats.uniform(-0.7, 1.4)),
-        "normal": ({"mean": 1.5, "stddev": 0.4}, lambda: scipy.stats.norm(1.5, 0.4)),
-        "truncated_normal": ({"mean": 1.5, "stddev": 0.4}, lambda: scipy.stats.truncnorm(-2, 2, 1.5, 0.4)),
-    }
-
-    @pytest.mark.parametrize("name", CASES)
-    def test_the_equation_is_the_density(self, name):
-        options, oracle = self.CASES[name]
-        entry = _registry.find(name, "distribution")
-        x = np.array([-3.0, -0.7, -0.3, 0.0, 0.69, 0.71, 1.5, 2.2, 2.31, 9.0])
-        scope = {entry.symbols[k]: v for k, v in options.items()} | {"x": x}
-        np.testing.assert_allclose(_expression.evaluate(entry.expression, scope), oracle().pdf(x), rtol=1e-12)
-
-    @pytest.mark.parametrize("name", CASES)
-    def test_draws_follow_the_density(self, name):
-        options, oracle = self.CASES[name]
-        draws = getattr(distributions, name)(7, (200, 100), **options)
-        assert draws.shape == (200, 100)
-        assert draws.dtype == jnp.float32
-        assert scipy.stats.kstest(np.asarray(draws, np.float64).ravel(), oracle().cdf).pvalue > 1e-3
-
-    def test_truncation_and_its_correction(self):
-        plain = distributions.truncated_normal(3, (50_000,), mean=1.0, stddev=0.5)
-        assert jnp.abs(plain - 1).max() <= 1.0
-        assert jnp.abs(plain - 1).max() > 0.99
-        assert_variance(plain - 1, 0.7737 * 0.25)
-        corrected = distributions.truncated_normal(3, (50_000,), mean=1.0, stddev=0.5, corrected=True)
-        assert_variance(corrected - 1, 0.25)
-        assert jnp.abs(corrected - 1).max() <= 2.2738 * 0.5
-
-    def test_the_uniform_support_is_half_open(self):
-        for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
-            draws = distributions.uniform(0, (100_000,), dtype, scale=3.0)
-            assert draws.dtype == dtype
-            assert draws.min() >= -3
-            assert draws.max() < 3
-        np.testing.assert_array_equal(distributions.uniform(0, (4,), jnp.bfloat16, scale=0.0), np.zeros(4))
-
-    @pytest.mark.parametrize("name", CASES)
-    def test_narrow_draws_are_wide_ones_rounded(self, name):
-        draw = getattr(distributions, name)
-        np.testing.assert_array_equal(draw(1, (500,), jnp.bfloat16), draw(1, (500,)).astype(jnp.bfloat16))
-
-    @pytest.mark.parametrize("name", CASES)
-    def test_float64(self, name):
-        with jax.enable_x64(True):
-            draws = getattr(distributions, name)(1, (500,), jnp.float64)
-            assert draws.dtype == jnp.float64
-            assert jnp.any(draws != draws.astype(jnp.float32).astype(jnp.float64))
-
-    @pytest.mark.parametrize("name", CASES)
-    def test_parameters_are_data(self, name):
-        draw = getattr(distributions, name)
-        option = "scale" if name == "uniform" else "stddev"
-        lanes = jax.jit(jax.vmap(lambda s: draw(5, (20,), **{option: s})))(jnp.array([0.5, 2.0]))
-        np.testing.assert_allclose(lanes[1], draw(5, (20,), **{option: 2.0}), rtol=1e-6)
-        np.testing.assert_allclose(4 * lanes[0], lanes[1], rtol=1e-6)
-
-    def test_keys(self):
-        same = [distributions.normal(k, (3,)) for k in (9, jax.random.key(9), jax.random.PRNGKey(9), np.int32(9))]
-        for draws in same:
-            np.testing.assert_array_equal(draws, same[0])
-
-    @pytest.mark.parametrize(
-        ("make", "error", "message"),
-        [
-            (lambda: distributions.uniform("a", (3,)), TypeError, r"key must be a PRNG key .* or an int seed; got 'a'"),
-            (lambda: distributions.uniform(0, (3,), int), TypeError, r"dtype must be real floating; got int32"),
-            (lambda: distributions.normal(0, (3,), jnp.complex64), TypeError, r"dtype must be real floating; got comp"),
-            (lambda: distributions.uniform(0, (3,), scale=-1), ValueError, r"scale must be >= 0; got -1"),
-            (lambda: distributions.normal(0, (3,), stddev=-1), ValueError, r"stddev must be >= 0; got -1"),
-            (lambda: distributions.normal(0, (2,), mean=jnp.ones(2)), ValueError, r"mean must be a scalar; got shape"),
-            (lambda: distributions.normal(0, (2,), mean=abs), TypeError, r"mean must be a number; got <built-in"),
-            (lambda: distributions.truncated_normal(0, (2,), stddev="x"), TypeError, r"stddev must be a number"),
-            (
-                lambda: distributions.truncated_normal(0, (2,), corrected=2),
-                ValueError,
-                r"corrected must be one of True",
-            ),
-        ],
-    )
-    def test_messages(self, make, error, message):
-        with pytest.raises(error, match=message):
-            make()
-
-
 class TestStatistics:
     @pytest.mark.parametrize("shape", [DENSE, CONV])
-    @pytest.mark.parametrize("family", FAMILIES)
-    @pytest.mark.parametrize("form", ["", "_normal", "_uniform"])
-    def test_variance_is_the_equations(self, family, form, shape):
-        weights = getattr(initializers, family + form)()(4, shape, jnp.float32)
-        std = expected_std(family + form, shape)
+    @pytest.mark.parametrize(
+        "name", [f + form for f in FAMILIES for form in ("", "_normal", "_uniform")] + ["fan_in_uniform",
+                                                                                      "he_average_uniform"]
+    )  # fmt: skip
+    def test_variance_is_the_equations(self, name, shape):
+        weights = getattr(initializers, name)()(4, shape, jnp.float32)
+        std = expected_std(name, shape)
         assert_variance(weights, std**2)
-        bound = np.sqrt(3) * std if form == "_uniform" else 2 * std / distributions.TRUNCATED_STDDEV
+        bound = np.sqrt(3) * std if name.endswith("_uniform") else 2 * std / distributions.TRUNCATED_STDDEV
         assert 0.99 * bound < jnp.abs(weights).max() <= bound * (1 + 1e-6)
 
     @pytest.mark.parametrize("mode", ["in", "out", "average"])
@@ -134,25 +56,44 @@ class TestStatistics:
     def test_variance_scaling(self, mode, distribution):
         weights = initializers.variance_scaling(1.7, mode=mode, distribution=distribution)(5, CONV, jnp.float32)
         assert_variance(weights, 1.7 / {"in": 216, "out": 360, "average": 288}[mode])
+        reach = np.abs(weights).max() / np.std(weights)
+        assert {"truncated_normal": 2.2 < reach < 2.3, "normal": reach > 3.3, "uniform": reach < 1.75}[distribution]
 
-    def test_its_equation(self):
-        expression = _registry.find("variance_scaling").expression
-        weights = initializers.variance_scaling(1.7)(5, DENSE, jnp.float32)
-        assert_variance(weights, _expression.evaluate(expression, {"f": 1.7, "n_in": 300})["std"] ** 2)
+    @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+    def test_narrow_types(self, dtype):
+        for make in (initializers.he_normal(), initializers.fan_in_uniform()):
+            weights = make(6, DENSE, dtype)
+            assert weights.dtype == dtype
+            want = make(6, DENSE, jnp.float32).astype(dtype)
+            np.testing.assert_array_equal(weights, jnp.minimum(want, weights.max()))  # the open end is not reached
+
+    def test_float64(self):
+        with jax.enable_x64(True):
+            weights = np.asarray(initializers.he_uniform()(6, DENSE, jnp.float64))
+        assert weights.dtype == np.float64
+        assert_variance(weights, 2 / 300)
 
     def test_uncorrected_truncation_leaves_less_variance(self):
-        # S0's form: 0.7737 of the variance it aims at, 0.077 after ten layers.
-        weights = initializers.he_normal(corrected=False)(6, DENSE, jnp.float32)
-        assert_variance(weights, 0.7737 * 2 / 300)
-        std = distributions.TRUNCATED_STDDEV
-        np.testing.assert_allclose([std**2, std**20], [0.7737, 0.077], rtol=1e-2)
-        np.testing.assert_allclose(std, scipy.stats.truncnorm(-2, 2).std(), rtol=1e-14)
+        """S0's form: 0.7737 of the variance it aims at."""
+        assert_variance(initializers.he_normal(corrected=False)(6, DENSE, jnp.float32), 0.77374 * 2 / 300)
+        uniform = initializers.he_uniform()(6, DENSE, jnp.float32)
+        assert_variance(uniform, 2 / 300)  # so its two forms differ
 
-    def test_he_keeps_the_variance_through_relu(self):
-        x = jax.random.normal(jax.random.key(0), (64, 200))
-        for layer in range(8):
-            x = jax.nn.relu(x @ initializers.he()(layer, (200, 200), jnp.float32))
-        assert 0.3 < float(jnp.mean(x**2)) < 3
+    def test_s3s_normal_he_is_far_too_wide(self):
+        """Under the variance 2/√n, as printed, the mean square grows by √n a layer; under 2/n it stays."""
+        x = jax.random.normal(jax.random.key(0), (64, 100))
+        for variance, growth in ((2 / np.sqrt(100), 10), (2 / 100, 1)):
+            weights = initializers.random("normal", stddev=variance**0.5)(1, (100, 100), jnp.float32)
+            ratio = jnp.mean(jax.nn.relu(x @ weights) ** 2)
+            assert 0.8 * growth < ratio < 1.25 * growth
+
+    def test_sixth_of_he(self):
+        """The draws of PyTorch's default are He's uniform ones by √6, so relu signals shrink by 6 a layer."""
+        np.testing.assert_allclose(
+            initializers.he_uniform()(3, DENSE), np.sqrt(6) * initializers.fan_in_uniform()(3, DENSE), rtol=1e-6
+        )
+        for name in ("lecun", "he", "xavier", "fan_in_uniform", "he_average_uniform"):
+            assert getattr(initializers, name)()(0, (0, 5)).shape == (0, 5)
 
     @pytest.mark.parametrize(
         ("ours", "theirs"),
@@ -163,6 +104,14 @@ class TestStatistics:
             (initializers.lecun_uniform, JAX.lecun_uniform),
             (initializers.xavier_normal, JAX.glorot_normal),
             (initializers.xavier_uniform, JAX.glorot_uniform),
+            (
+                initializers.he_average_uniform,
+                lambda **axes: JAX.variance_scaling(2.0, "fan_avg", "uniform", **axes),
+            ),
+            (
+                initializers.fan_in_uniform,
+                lambda **axes: JAX.variance_scaling(1 / 3, "fan_in", "uniform", **axes),
+            ),
         ],
     )
     def test_same_draws_as_jax(self, ours, theirs):
@@ -174,6 +123,59 @@ class TestStatistics:
             )
 
 
+class TestConstants:
+    def test_values(self):
+        np.testing.assert_array_equal(initializers.constant(0.1)(0, (2, 3)), np.full((2, 3), 0.1, np.float32))
+        np.testing.assert_array_equal(initializers.zeros()(None, (2,)), np.zeros(2))
+        np.testing.assert_array_equal(initializers.ones()(None, (2,), jnp.int32), np.ones(2, np.int32))
+
+    def test_the_small_positive_bias_makes_relu_units_active(self):
+        """S3's 0.1; where the inputs are small, all units start active."""
+        assert _registry.find("small positive bias").function is initializers.constant
+        x = 0.03 * jax.random.normal(jax.random.key(1), (50, 20))
+        z = x @ initializers.he()(0, (20, 40))
+        shares = [
+            float(jnp.mean(z + b(0, ())[None, None] > 0)) for b in (initializers.zeros(), initializers.constant(0.1))
+        ]
+        assert 0.4 < shares[0] < 0.6
+        assert shares[1] > 0.95
+
+    def test_equal_weights_stay_equal(self):
+        """Why weights are random: equal units have equal gradients."""
+        x = jax.random.normal(jax.random.key(2), (9, 4))
+        for start, different in ((initializers.constant(0.3), False), (initializers.he(), True)):
+            w, v = start(0, (4, 5)), start(1, (5, 1))
+            slopes = np.asarray(jax.grad(lambda w, v=v: jnp.mean((jnp.tanh(x @ w) @ v) ** 2))(w))
+            assert np.any(np.abs(slopes - slopes[:, :1]) > 1e-6) == different
+
+
+class TestRandom:
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [("normal", {"stddev": 0.02}), ("Gaussian", {"mean": 2.0}), ("uniform", {"scale": 0.05}),
+         ("truncated normal", {"stddev": 0.02, "corrected": True}), ("G_t", {})],
+    )  # fmt: skip
+    def test_draws_are_the_distributions(self, name, options):
+        function = _registry.find(name, "distribution").function
+        for given in (name, function):
+            np.testing.assert_array_equal(
+                initializers.random(given, **options)(5, (3, 4), jnp.float16),
+                function(5, (3, 4), jnp.float16, **options),
+            )
+
+    def test_any_function(self):
+        cauchy = initializers.random(jax.random.cauchy)
+        np.testing.assert_array_equal(cauchy(jax.random.key(0), (5,)), jax.random.cauchy(jax.random.key(0), (5,)))
+        flat = initializers.random(jax.random.uniform, minval=1.0, maxval=3.0)(jax.random.key(0), (500,), jnp.float32)
+        assert 1 <= flat.min() < 1.1
+        assert 2.9 < flat.max() < 3
+
+    def test_options_are_data(self):
+        draw = jax.jit(lambda s: initializers.random("normal", stddev=s)(1, (50,)))
+        np.testing.assert_allclose(draw(0.5), initializers.random("normal", stddev=0.5)(1, (50,)), rtol=1e-6)
+        assert initializers.random("normal", stddev=0.5) is initializers.random("normal", stddev=0.5)
+
+
 class TestProtocol:
     @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
     def test_type_and_default(self, dtype):
@@ -181,10 +183,24 @@ class TestProtocol:
             assert make()(0, (4, 5), dtype).dtype == dtype
             assert make()(0, (4, 5)).dtype == jnp.float32
 
-    def test_constants(self):
-        np.testing.assert_array_equal(initializers.constant(0.1)(0, (2, 3)), np.full((2, 3), 0.1, np.float32))
-        np.testing.assert_array_equal(initializers.zeros()(None, (2,)), np.zeros(2))
-        np.testing.assert_array_equal(initializers.ones()(None, (2,), jnp.int32), np.ones(2, np.int32))
+    def test_every_entry_under_jit_and_vmap(self):
+        """One program of all, over two keys, in float64: what each gives alone."""
+        required = {"value": 0.3, "scale": 1.7, "distribution": "normal", "branches": 9}
+
+        def all_of_them(key):
+            given = {}
+            for entry in ENTRIES:
+                parameters = inspect.signature(entry.function).parameters.values()
+                options = {p.name: required[p.name] for p in parameters if p.default is p.empty and p.name in required}
+                given[entry.name] = entry.function(**options)(key, (6, 8), jnp.float64)
+            return given
+
+        with jax.enable_x64(True):
+            lanes = jax.jit(jax.vmap(all_of_them))(jax.random.split(jax.random.key(0), 2))
+            alone = all_of_them(jax.random.split(jax.random.key(0), 2)[1])
+        for name, weights in lanes.items():
+            assert weights.dtype == alone[name].dtype == np.float64
+            np.testing.assert_allclose(weights[1], alone[name], rtol=1e-14, atol=1e-14, err_msg=name)
 
     def test_flax_takes_them(self):
         nn = pytest.importorskip("flax.linen")
@@ -209,12 +225,11 @@ class TestProtocol:
         assert len(traces) == 1
         lanes = jax.vmap(lambda s: initializers.variance_scaling(s)(0, (20, 30)))(jnp.array([1.0, 4.0]))
         np.testing.assert_allclose(2 * lanes[0], lanes[1], rtol=1e-6)
-
-    def test_empty_kernels(self):
-        assert initializers.he()(0, (0, 5)).shape == (0, 5)
+        slope = jax.jacfwd(lambda s: initializers.variance_scaling(s)(0, (3, 3)))(jnp.float32(4.0))
+        np.testing.assert_allclose(slope, initializers.variance_scaling(4.0)(0, (3, 3)) / 8, rtol=1e-5)  # of √s
 
     def test_equal_arguments_give_the_same_object(self):
-        for name in ("zeros", "ones", *FAMILIES, "he_normal", "he_uniform"):
+        for name in ("zeros", "ones", *FAMILIES, "he_normal", "he_uniform", "orthogonal", "sparse", "identity"):
             assert getattr(initializers, name)() is getattr(initializers, name)()
         assert initializers.constant(0.1) is not initializers.constant(0.2)
         assert initializers.variance_scaling(2.0, in_axis=[0, 1]) is initializers.variance_scaling(2.0, in_axis=(0, 1))
@@ -225,28 +240,21 @@ class TestProtocol:
             assert (entry.kind, entry.name) == ("initializer", name)
             assert entry.function is getattr(initializers, name)
             assert {f"{name}_normal", f"{name}_uniform"} <= set(entry.see_also)
-        assert _registry.find("Kaiming normal").name == "he_normal"
-        assert _registry.find("glorot-uniform").name == "xavier_uniform"
+        names = {"Kaiming normal": "he_normal", "glorot-uniform": "xavier_uniform", "he average": "he_average_uniform"}
+        for alias, name in names.items():
+            assert _registry.find(alias).name == name
         np.testing.assert_array_equal(
             initializers.he(distribution="uniform")(0, (4, 5)), initializers.he_uniform()(0, (4, 5))
         )
 
-
-class TestFans:
-    @pytest.mark.parametrize(
-        ("shape", "axes", "expected"),
-        [
-            ((5, 7), {}, (5, 7)),
-            ((3, 3, 8, 16), {}, (72, 144)),
-            ((16, 8, 3, 3), {"in_axis": 1, "out_axis": 0}, (72, 144)),  # torch's layout
-            ((3, 3, 2, 16), {}, (18, 144)),  # 4 groups, 8 -> 16
-            ((4, 6, 8, 10), {"in_axis": (0, 1), "out_axis": (2, 3)}, (24, 80)),
-            ((9, 5, 7), {"batch_axis": 0}, (5, 7)),
-            ((7,), {"in_axis": (), "out_axis": 0}, (1, 7)),
-        ],
-    )
-    def test_fans(self, shape, axes, expected):
-        assert initializers.fans(shape, **axes) == expected
+    @pytest.mark.parametrize("entry", ENTRIES, ids=[e.name for e in ENTRIES])
+    def test_help_names_every_argument(self, entry):
+        said = inspect.getdoc(entry.function)
+        for name, parameter in inspect.signature(entry.function).parameters.items():
+            stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+            assert f"\n  {stars}{name}: " in said
+        assert said.index("Returns:\n") < said.index("Raises:\n")
+        assert len(said.splitlines()) <= 25
 
 
 @pytest.mark.parametrize(
@@ -254,16 +262,30 @@ class TestFans:
     [
         (lambda: initializers.constant("a"), TypeError, r"value must be a number; got 'a'"),
         (lambda: initializers.constant([1.0, 2.0]), ValueError, r"value must be a scalar; got shape \(2,\)"),
-        (lambda: initializers.variance_scaling(abs), TypeError, r"scale must be a number; got <built-in"),
+        (lambda: initializers.zeros()(0, 3), TypeError, r"shape must be a sequence of whole numbers; got 3"),
+        (lambda: initializers.variance_scaling(abs), TypeError, r"scale must be a number, not a function; got"),
         (lambda: initializers.variance_scaling(-1.0), ValueError, r"scale must be >= 0; got -1\.0"),
         (lambda: initializers.variance_scaling(1.0, mode="fan_in"), ValueError, r"mode must be one of .*'fan_in'"),
+        (lambda: initializers.variance_scaling(1.0, groups=0), ValueError, r"groups must be >= 1; got 0"),
         (lambda: initializers.he(distribution="norml"), ValueError, r"distribution must be .* did you mean 'normal'"),
         (lambda: initializers.he(corrected="x"), ValueError, r"corrected must be one of True, False; got 'x'"),
         (lambda: initializers.he()(0, (3,)), ValueError, r"kernel of shape \(3,\) has no axis -2; name its axes"),
         (lambda: initializers.he(in_axis=-1)(0, (3, 4)), ValueError, r"in_axis -1, out_axis -1 .* name an axis twice"),
         (lambda: initializers.he(in_axis=0.5)(0, (3, 4)), TypeError, r"axis must be a whole number; got 0\.5"),
+        (lambda: initializers.he(in_axis=(0.5,))(0, (3, 4)), TypeError, r"axis must be a whole number; got 0\.5"),
         (lambda: initializers.he()("k", (3, 4)), TypeError, r"key must be a PRNG key"),
         (lambda: initializers.he()(0, (3, 4), jnp.int32), TypeError, r"dtype must be real floating; got int32"),
+        (lambda: initializers.xavier(groups=3)(0, (3, 4)), ValueError, r"groups must divide .* outputs, 4; got 3"),
+        (lambda: initializers.random("norml"), KeyError, r"no distribution is called 'norml'; did you mean 'normal'"),
+        (lambda: initializers.random(3), TypeError, r"distribution must be a name or a function .*; got 3"),
+        (lambda: initializers.random("normal", std=1.0), TypeError, r"normal has no option 'std'; did you .*'stddev'"),
+        (lambda: initializers.random("normal", stddev=-1.0), ValueError, r"stddev must be >= 0; got -1\.0"),
+        (lambda: initializers.random(lambda k, s, d: 0, a=1), TypeError, r"<lambda> has no option 'a'; it takes none"),
+        (lambda: initializers.fixup(0), ValueError, r"branches must be >= 1; got 0"),
+        (lambda: initializers.fixup(2.5), TypeError, r"branches must be a whole number; got 2\.5"),
+        (lambda: initializers.fixup(9, layers=3, layer=4), ValueError, r"layer must be 1 to 3, the layers .*; got 4"),
+        (lambda: initializers.fixup(9, layers=0), ValueError, r"layers must be >= 1; got 0"),
+        (lambda: initializers.fixup(9, mode="fan_in"), ValueError, r"mode must be one of"),
     ],
 )
 def test_messages(make, error, message):
