@@ -332,18 +332,17 @@ def batch_norm(
         return params, {"mean": jnp.zeros(features), "variance": jnp.ones(features)}, tuple(input_shape)
 
     def apply(params, state, inputs, *, key=None, train=False):
-        if train is True:
-            mean, variance = normalization.batch_statistics(inputs, axis=axis)
-            state = {
-                "mean": normalization.update_running(state["mean"], mean, momentum),
-                "variance": normalization.update_running(state["variance"], variance, momentum),
-            }
-        else:
-            mean, variance = state["mean"], state["variance"]
-        outputs = normalization.batch_norm(
-            inputs, scale=params.get("scale"), offset=params.get("offset"), mean=mean, variance=variance,
-            axis=axis, eps=eps,
-        )  # fmt: skip
-        return outputs, state
+        normalize = functools.partial(
+            normalization.batch_norm, inputs, scale=params.get("scale"), offset=params.get("offset"), axis=axis, eps=eps
+        )
+        if train is not True:
+            return normalize(mean=state["mean"], variance=state["variance"]), state
+        mean, variance = normalization.batch_statistics(inputs, axis=axis)
+        running = {
+            "mean": normalization.update_running(state["mean"], mean, momentum),
+            "variance": normalization.update_running(state["variance"], variance, momentum),
+        }
+        # Not told the mean, which is rounded, the formula subtracts it exactly.
+        return normalize(), running
 
     return Model(init, apply, name=name or "batch_norm", named=name is not None, mixes_examples=True)

@@ -75,13 +75,6 @@ def _total(leaves: list[jax.Array], strength: Any, term: Callable[[jax.Array], j
     return jnp.asarray(strength, dtype) * total
 
 
-def _scalar(name: str, value: Any, high: float | None = None) -> Any:
-    _check.number(name, value, low=0, high=high)
-    if jnp.ndim(value):
-        raise ValueError(f"{name} must be a scalar; got shape {jnp.shape(value)}")
-    return value
-
-
 @entry(
     "penalty",
     equation="lambda_*sum(abs(theta))",
@@ -112,7 +105,7 @@ def l1(params: Any, strength: ArrayLike, *, mask: Mask | None = None) -> jax.Arr
       ValueError: ``strength`` below 0 or no scalar, a glob without a match, or a mask of another structure.
       TypeError: complex leaves, a mask of other things than bools, or ``strength`` not a number.
     """
-    return _total(_chosen(params, mask), _scalar("strength", strength), _absolute)
+    return _total(_chosen(params, mask), _check.scalar("strength", strength, low=0), _absolute)
 
 
 @entry(
@@ -146,7 +139,7 @@ def l2(params: Any, strength: ArrayLike, *, mask: Mask | None = None) -> jax.Arr
       ValueError: ``strength`` below 0 or no scalar, a glob without a match, or a mask of another structure.
       TypeError: complex leaves, a mask of other things than bools, or ``strength`` not a number.
     """
-    return _total(_chosen(params, mask), _scalar("strength", strength), jnp.square)
+    return _total(_chosen(params, mask), _check.scalar("strength", strength, low=0), jnp.square)
 
 
 @entry(
@@ -181,8 +174,8 @@ def elastic_net(params: Any, strength: ArrayLike, alpha: ArrayLike, *, mask: Mas
         structure.
       TypeError: complex leaves, a mask of other things than bools, or numbers that are not.
     """
-    leaves, strength = _chosen(params, mask), _scalar("strength", strength)
-    alpha = _scalar("alpha", alpha, high=1)
+    leaves, strength = _chosen(params, mask), _check.scalar("strength", strength, low=0)
+    alpha = _check.scalar("alpha", alpha, low=0, high=1)
 
     def term(leaf):
         a = jnp.asarray(alpha, leaf.dtype)

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxdict import penalties
@@ -146,3 +147,46 @@ def test_errors(function, numbers, value, derivative):
 def test_errors_of_alpha(alpha, error, message):
     with pytest.raises(error, match=message):
         penalties.elastic_net(PARAMS, 0.1, alpha)
+
+
+def test_the_gradient_of_l2_is_decoupled_decay_only_in_plain_gradient_descent():
+    # S3 says so of both without a condition. One rate, one strength, five steps; w = 2·strength is the decay.
+    rate, strength = 0.1, 0.2
+    theta = jnp.float32([1.0, -2.0, 0.5])
+
+    def after(optimizer, decay):
+        params, state = theta, optimizer.init(theta)
+        for _ in range(5):
+            slopes = 3 * params + 1 + (0 if decay else jax.grad(penalties.l2)(params, strength))
+            updates, state = optimizer.update(slopes, state, params)
+            params = optax.apply_updates(params, jax.tree.map(lambda u, p: u - decay * rate * p, updates, params))
+        return params
+
+    with jax.numpy_dtype_promotion("standard"):  # optax needs it
+        plain, momentum, adam = optax.sgd(rate), optax.sgd(rate, momentum=0.9), optax.adam(rate)
+        np.testing.assert_allclose(after(plain, 0.0), after(plain, 2 * strength), rtol=1e-5)
+        for optimizer in (momentum, adam):
+            assert np.max(np.abs(after(optimizer, 0.0) - after(optimizer, 2 * strength))) > 0.02
+
+
+@pytest.mark.parametrize("name", ["Ridge", "Lasso", "ElasticNet"])
+def test_strengths_as_in_sklearn(name):
+    """Where scikit-learn stops, mean squared error plus the penalty of the stated strength is stationary."""
+    from sklearn import linear_model
+
+    rng = np.random.default_rng(0)
+    n, a, r = 40, 0.3, 0.25
+    x = rng.normal(size=(n, 4))
+    y = x @ [2.0, -1.0, 0.7, 3.0] + rng.normal(size=n)
+    options = {"fit_intercept": False, "tol": 1e-10} | ({"l1_ratio": r} if name == "ElasticNet" else {})
+    w = getattr(linear_model, name)(alpha=a, **options).fit(x, y).coef_
+    share = 2 * a * r / (2 * a * r + a * (1 - r))
+    penalty = {
+        "Ridge": lambda w: penalties.l2(w, a / n),
+        "Lasso": lambda w: penalties.l1(w, 2 * a),
+        "ElasticNet": lambda w: penalties.elastic_net(w, 2 * a * r + a * (1 - r), share),
+    }[name]
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        slope = jax.grad(lambda w: jnp.mean((x @ w - y) ** 2) + penalty(w))(jnp.asarray(w))
+    assert np.all(w != 0)
+    np.testing.assert_allclose(slope, 0, atol=1e-7)
