@@ -91,6 +91,19 @@ def number(
     return value
 
 
+def scalar(name: str, value: Any, **bounds: float) -> Any:
+    """One number: a Python float when concrete, so that it takes the type of what it meets and is rounded once.
+
+    A traced scalar passes through. Raises as ``number``, TypeError for a function, ValueError for an array.
+    """
+    if callable(value):
+        raise TypeError(f"{name} must be a number, not a function; got {value!r}")
+    number(name, value, **bounds)
+    if np.ndim(value):
+        raise ValueError(f"{name} must be a scalar; got shape {np.shape(value)}; map over it with jax.vmap")
+    return value if is_traced(value) else float(value)
+
+
 def integer(name: str, value: Any, *, low: int | None = None) -> int:
     """``value`` as a Python int when it is a whole number, at least ``low``; a TypeError or ValueError otherwise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):

@@ -203,14 +203,14 @@ class Run:
             results.append(jax.tree.map(lambda v: v[: size - missing], values))  # noqa: B023
         return jax.tree.map(lambda *v: jnp.concatenate(v), *results)
 
-    def evaluate(self, data: Any, *, metrics: Any = None, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(self, data: Any, *, metrics: Any = None, sample_weight: Any = None) -> dict[str, Any]:
         """Loss and metrics on ``data``: ``(inputs, targets)`` or a Dataset, any number of examples.
 
         Args:
           metrics: names or functions; those of the run when None. sample_weight: ``(n,)``, weighs the loss.
 
         Returns:
-          Floats by name, ``loss`` first; exact over any number of examples.
+          Floats by name, ``loss`` first, arrays where a metric gives one; exact over any number of examples.
 
         Raises:
           ValueError: data that does not fit the model or the loss.
@@ -229,7 +229,7 @@ class Run:
         train = TrainState(self.params, self.state, ())
         batch = jax.device_put(Batch(inputs, targets, weights))
         row = program(plan).evaluate(train, batch, self.hyperparameters)
-        return {name: float(value) for name, value in row.items()}
+        return {name: float(value) if value.ndim == 0 else np.asarray(value) for name, value in row.items()}
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write all that the run depends on to ``path`` (one safetensors file, atomically); gives the path."""

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxdict import _cache, _check
 from jaxdict._entry import entry
@@ -43,7 +42,7 @@ def constant(value: Scalar) -> Schedule:
       ValueError: NaN, or not a scalar.
       TypeError: not a number.
     """
-    value = _scalar("value", value)
+    value = _check.scalar("value", value)
 
     def schedule(step):
         t = _step(step)
@@ -82,9 +81,9 @@ def exponential(init_value: Scalar, decay_steps: Scalar, decay_rate: Scalar, *, 
       ValueError: a number out of its range, or not a scalar.
       TypeError: something that is not a number.
     """
-    init_value = _scalar("init_value", init_value)
-    decay_steps = _scalar("decay_steps", decay_steps, above=0)
-    decay_rate = _scalar("decay_rate", decay_rate, above=0)
+    init_value = _check.scalar("init_value", init_value)
+    decay_steps = _check.scalar("decay_steps", decay_steps, above=0)
+    decay_rate = _check.scalar("decay_rate", decay_rate, above=0)
     _check.one_of("staircase", staircase, (True, False))
 
     def schedule(step):
@@ -123,9 +122,9 @@ def cosine_annealing(init_value: Scalar, decay_steps: Scalar, *, final_value: Sc
       ValueError: a number out of its range, or not a scalar.
       TypeError: something that is not a number.
     """
-    init_value = _scalar("init_value", init_value)
-    decay_steps = _scalar("decay_steps", decay_steps, above=0)
-    final_value = _scalar("final_value", final_value)
+    init_value = _check.scalar("init_value", init_value)
+    decay_steps = _check.scalar("decay_steps", decay_steps, above=0)
+    final_value = _check.scalar("final_value", final_value)
 
     def schedule(step):
         angle = jnp.pi * jnp.minimum(_step(step), decay_steps) / decay_steps
@@ -137,16 +136,6 @@ def cosine_annealing(init_value: Scalar, decay_steps: Scalar, *, final_value: Sc
 def _step(step: Any) -> jax.Array:
     step = _check.floating(step, name="step")
     return step.astype(_check.compute_dtype(step.dtype))
-
-
-def _scalar(name: str, value: Any, **bounds: Any) -> Any:
-    """``value``, checked when it is concrete, then a Python float so that it takes the type of the step."""
-    if callable(value):
-        raise TypeError(f"{name} must be a number, not a schedule; got {value!r}")
-    _check.number(name, value, **bounds)
-    if np.ndim(value):
-        raise ValueError(f"{name} must be a scalar; got shape {np.shape(value)}; map over it with jax.vmap")
-    return value if _check.is_traced(value) else float(value)
 
 
 __all__ = ["constant", "cosine_annealing", "exponential"]

@@ -105,7 +105,7 @@ def test_equal_arguments_give_the_same_object():
     ("make", "error", "message"),
     [
         (lambda: schedules.constant("a"), TypeError, r"value must be a number; got 'a'"),
-        (lambda: schedules.constant(lambda t: t), TypeError, r"value must be a number, not a schedule"),
+        (lambda: schedules.constant(lambda t: t), TypeError, r"value must be a number, not a function"),
         (lambda: schedules.constant(np.ones(2)), ValueError, r"value must be a scalar; got shape \(2,\).*vmap"),
         (lambda: schedules.constant(float("nan")), ValueError, r"value must be a number, not NaN"),
         (lambda: schedules.exponential(0.1, 0, 0.5), ValueError, r"decay_steps must be > 0; got 0"),

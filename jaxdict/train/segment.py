@@ -226,6 +226,10 @@ def program(plan: Plan) -> Program:
     def end_epoch(parts: Parts, old: TrainState, carry: Carry, sums: Sums, validation: Batch | None, at) -> Carry:
         """Row, divergence check, validation and observers after an epoch; ``carry.train`` is the new state."""
         row = row_of(parts, sums)
+        for name, value in row.items():
+            if value.ndim:
+                hint = "a history holds numbers; leave it to Run.evaluate(data, metrics=…)"
+                raise ValueError(f"metric {name!r} gives an array {value.shape}: {hint}")
         finite = jnp.isfinite(row["loss"]) & all_finite(carry.train.params)
         train = lax.cond(finite, lambda: carry.train, lambda: old)
         rate = find_rate(carry.train.optimizer_state)
