@@ -9,7 +9,7 @@ changes without an entry changing: no line numbers, dates or versions.
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ SOURCES = {
     "S3": "Nevin L. Zhang, *Machine Learning*, lecture 6: Deep Feedforward Networks, HKUST",
     "S4": "lecture slides on optimization for neural networks, UCLA, 7 February 2018",
 }
-PLURALS = {"loss": "Losses", "penalty": "Penalties", "normalization": "Normalization", "noise": "Noise"}
+PLURALS = {
+    "augmentation": "Augmentation", "loss": "Losses", "noise": "Noise", "normalization": "Normalization",
+    "penalty": "Penalties",
+}  # fmt: skip
 # What stands left of the equation; optimizers and other update rules name their own left sides.
 VALUES = {"activation": "f(x)", "loss": "C", "penalty": r"\Omega", "metric": "M", "distribution": "p(x)"}
 REFUSED = re.compile(r"\\operatorname\{(\w+)\}")  # a macro that GitHub does not render
@@ -38,7 +41,8 @@ INTRODUCTION = """\
 
 {count} entries. Equations and derivatives are LaTeX made of the expression strings that the tests run against the code,
 at the default arguments. *Kinks* give value and derivative where the derivative jumps. *Conventions* say what other
-frameworks mean by the same name. The same in a terminal: `jaxdict show NAME`; in Python: `jaxdict.lookup("NAME")`.
+frameworks mean by the same name. *Terms*, at the end, are words without a formula. The same in a terminal:
+`jaxdict show NAME`, with a picture: `jaxdict plot NAME`; in Python: `jaxdict.lookup("NAME")`.
 
 Sources are cited by letter and section:
 """
@@ -55,6 +59,9 @@ def page(entries: list[Entry]) -> str:
     """The whole page as Markdown."""
     kinds = [kind for kind in jd.dictionary.KINDS if any(e.kind == kind for e in entries)]
     by_kind = {kind: [e for e in entries if e.kind == kind] for kind in kinds}
+    by_kind = {
+        kind: sorted(group, key=lambda e: e.name) if kind == "term" else group for kind, group in by_kind.items()
+    }
     anchors = dict(_anchors(by_kind))
     parts = [INTRODUCTION.format(count=len(entries))]
     parts += [f"- **{letter}**: {text}" for letter, text in SOURCES.items()]
@@ -91,9 +98,11 @@ def _anchors(by_kind: dict[str, list[Entry]]) -> Iterator[tuple[tuple[str, str],
 def _card(entry: Entry, anchors: dict[tuple[str, str], str]) -> Iterator[str]:
     yield prose(entry.summary)
     yield ""
-    yield from _equations(entry)
-    yield f"`{_call(entry)}`"
-    yield ""
+    if entry.equation:
+        yield from _equations(entry)
+    if entry.function is not None:
+        yield f"`{_call(entry)}`"
+        yield ""
     if entry.kinks:
         yield "- Kinks: " + "; ".join(
             f"at {x:g} the value is {v:g} and the derivative {d:g}" for x, (v, d) in entry.kinks.items()
@@ -107,7 +116,7 @@ def _card(entry: Entry, anchors: dict[tuple[str, str], str]) -> Iterator[str]:
     links = list(_see_also(entry, anchors))
     if links:
         yield f"- See also: {', '.join(links)}"
-    file = _file(entry.function)
+    file = _file(entry)
     yield f"- Code: [{file}](../{file})"
     if entry.conventions:
         yield from ("", "| framework | convention |", "|---|---|")
@@ -181,8 +190,8 @@ def _home(entry: Entry) -> str:
     return f"jaxdict.{parts[0]}.{entry.name}"
 
 
-def _file(function: Callable[..., Any]) -> str:
-    return Path(inspect.getsourcefile(inspect.unwrap(function)) or "").resolve().relative_to(HERE.parent).as_posix()
+def _file(entry: Entry) -> str:
+    return Path(entry.location.rpartition(":")[0]).resolve().relative_to(HERE.parent).as_posix()
 
 
 def _see_also(entry: Entry, anchors: dict[tuple[str, str], str]) -> Iterator[str]:

@@ -11,9 +11,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from jaxdict import (
         activations,
+        augment,
         callbacks,
         checkpoint,
         config,
+        contact_sheet,
         data,
         dictionary,
         distributions,
@@ -38,9 +40,9 @@ if TYPE_CHECKING:
     from jaxdict.train import observers
 
 _ROOMS = (
-    "activations", "callbacks", "checkpoint", "config", "data", "dictionary", "distributions", "history",
-    "initializers", "layers", "losses", "metrics", "models", "noise", "normalization", "optimizers", "penalties",
-    "plots", "runner", "schedules", "train",
+    "activations", "augment", "callbacks", "checkpoint", "config", "contact_sheet", "data", "dictionary",
+    "distributions", "history", "initializers", "layers", "losses", "metrics", "models", "noise", "normalization",
+    "optimizers", "penalties", "plots", "runner", "schedules", "train",
 )  # fmt: skip
 _HOMES = {
     "entries": "dictionary", "lookup": "dictionary", "search": "dictionary", "Run": "runner", "fit": "runner",
@@ -48,10 +50,10 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "Run", "activations", "callbacks", "checkpoint", "config", "data", "dictionary", "distributions", "entries",
-    "fit", "history", "initializers", "layers", "load_run", "lookup", "losses", "metrics", "models", "noise",
-    "normalization", "observers", "optimizers", "penalties", "plots", "runner", "schedules", "search",
-    "show_versions", "train",
+    "Run", "activations", "augment", "callbacks", "checkpoint", "config", "contact_sheet", "data", "dictionary",
+    "distributions", "entries", "fit", "history", "initializers", "layers", "load_run", "lookup", "losses", "metrics",
+    "models", "noise", "normalization", "observers", "optimizers", "penalties", "plots", "runner", "schedules",
+    "search", "show_versions", "train",
 ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The entry: one thing in the dictionary, its mathematics and its provenance, held beside the function as data."""
 
 import inspect
+import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _SYMBOLS: dict[str, dict[str, str]] = {
 _VECTORS: dict[str, tuple[str, ...]] = {
     "loss": ("yhat", "y"), "metric": ("yhat", "y"), "penalty": ("theta",),
 }  # fmt: skip
+_WORDS_ALONE = ("augmentation", "term")  # what one expression does not say
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Entry:
     and differentiate them and compare with ``function`` in float64. ``equation`` and ``derivative_equation`` are the
     LaTeX made of them. ``kinks`` maps each point where the derivative jumps to ``(value, derivative)`` there, at the
     default arguments. ``symbols`` maps argument names to the symbols of the expressions.
+
+    A term is words alone: its ``function`` is None, its ``definition`` two sentences.
     """
 
     name: str
     kind: str
-    function: Callable[..., Any]
-    expression: str
+    function: Any  # a Callable[..., Any], or None for a term
+    expression: str = ""
     derivative_expression: str = ""
     aliases: tuple[str, ...] = ()
     kinks: Mapping[float, tuple[float, float]] = field(default_factory=dict)
@@ -51,11 +55,13 @@ class Entry:
     related: tuple[str, ...] = ()
     symbols: Mapping[str, str] = field(default_factory=dict)
     vectors: tuple[str, ...] = ()
+    definition: str = ""
+    written_at: str = ""  # "file:line" of a term; a function knows its own
 
     @property
     def equation(self) -> str:
-        """The defining equation in LaTeX, without dollar signs."""
-        return _expression.latex(self.expression, self.vectors)
+        """The defining equation in LaTeX, without dollar signs; empty for terms and most augmentations."""
+        return _expression.latex(self.expression, self.vectors) if self.expression else ""
 
     @property
     def derivative_equation(self) -> str:
@@ -102,17 +108,23 @@ class Entry:
     @property
     def location(self) -> str:
         """``file:line`` of the definition."""
+        if self.function is None:
+            return self.written_at
         code = inspect.unwrap(self.function)
         return f"{inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"
 
     @property
     def summary(self) -> str:
-        """The first paragraph of the docstring, on one line."""
+        """The first paragraph of the docstring, on one line; a term's definition."""
+        if self.function is None:
+            return self.definition
         return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
 
     @property
     def defaults(self) -> dict[str, Any]:
         """The default of every argument that has one."""
+        if self.function is None:
+            return {}
         parameters = inspect.signature(self.function).parameters.values()
         return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
@@ -135,13 +147,14 @@ class Entry:
         }
 
     def __repr__(self) -> str:
-        return f"<Entry {self.kind} {self.name}: {_expression.text(self.expression, self.vectors)}>"
+        said = _expression.text(self.expression, self.vectors) if self.expression else self.summary
+        return f"<Entry {self.kind} {self.name}: {said}>"
 
 
 def entry(
     kind: str,
     *,
-    equation: str,
+    equation: str = "",
     derivative: str = "",
     aliases: tuple[str, ...] = (),
     kinks: Mapping[float, tuple[float, float]] | None = None,
@@ -156,7 +169,8 @@ def entry(
 
     Args:
       kind: one of ``jaxdict._registry.KINDS``.
-      equation: the value at the default arguments, an expression string of ``jaxdict._expression``.
+      equation: the value at the default arguments, an expression string of ``jaxdict._expression``; every kind but
+        augmentations and terms must have one.
       derivative: its derivative, likewise; losses: with respect to the first argument.
       aliases: other names a person would type.
       kinks: where the derivative jumps: ``{point: (value, derivative)}`` at the default arguments.
@@ -168,8 +182,11 @@ def entry(
       vectors: symbols that are vectors, written with an index.
 
     Raises:
-      ValueError: an expression outside the language, an unknown kind, or a name that is taken within its kind.
+      ValueError: an expression outside the language, or none where one is needed, an unknown kind, or a name that is
+        taken within its kind.
     """
+    if not equation and kind not in _WORDS_ALONE:
+        raise ValueError(f"an entry of kind {kind!r} must have an equation; only {' and '.join(_WORDS_ALONE)} may not")
 
     def decorate(function: Function) -> Function:
         for expression in filter(None, (equation, derivative)):
@@ -194,3 +211,35 @@ def entry(
         return function
 
     return decorate
+
+
+def term(
+    name: str,
+    definition: str,
+    *,
+    aliases: tuple[str, ...] = (),
+    sources: tuple[str, ...],
+    errata: tuple[str, ...] = (),
+    see_also: tuple[str, ...] = (),
+) -> None:
+    """Put a word into the dictionary: what it means in two sentences, without a function.
+
+    Args:
+      name: in snake case, as all entries are named.
+      definition: two sentences.
+      aliases: other names a person would type.
+      sources: sections of the sources and papers.
+      errata: what a source gets wrong about it.
+      see_also: related entries.
+
+    Raises:
+      ValueError: a name that is taken by another term.
+    """
+    caller = sys._getframe(1)
+    _registry.add(
+        Entry(
+            name=name, kind="term", function=None, definition=" ".join(definition.split()), aliases=tuple(aliases),
+            sources=tuple(sources), errata=tuple(errata), related=tuple(see_also),
+            written_at=f"{caller.f_code.co_filename}:{caller.f_lineno}",
+        )
+    )  # fmt: skip

@@ -7,13 +7,16 @@ A string may hold assignments before its last part (``"a = exp(x)/sum(exp(x)); d
 rule is assignments only (``"v = mu*v - eta*g; theta = theta + v"``), executed from top to bottom.
 
 Functions: exp log log1p expm1 sqrt abs sign floor sin cos tanh erf sigma (logistic) Phi phi (the normal distribution)
-max min (of their arguments) f g h (any function)
+max min (of their arguments) f g h G (any function, of any arguments)
 cases((value, condition), …, (value, True)); over a vector: sum mean var largest norm
-onehot(label) z[label] diag outer ones eye argmax indicator(condition); constants: pi.
+first second (half of it) topsum (of its largest one, two, …) rank (one, two, …)
+onehot(label) z[label] diag outer transpose ones eye argmax indicator(condition); constants: pi.
 """
 
 import ast
 import functools
+import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -42,6 +45,11 @@ def parse(expression: str) -> ast.Module:
     if not tree.body:
         raise ValueError("an expression may not be empty")
     return tree
+
+
+def has_value(expression: str) -> bool:
+    """Whether the last part is a value, with or without assignments before it; else it is an update rule."""
+    return isinstance(parse(expression).body[-1], ast.Expr)
 
 
 def names(expression: str) -> set[str]:
@@ -88,8 +96,11 @@ def numpy_vocabulary(axis: int | None = -1) -> dict[str, Any]:
         "sum": keep(np.sum), "mean": keep(np.mean), "var": keep(np.var), "largest": keep(np.max),
         "norm": lambda x: np.sqrt(np.sum(np.square(x), axis=axis, keepdims=axis is not None)),
         "diag": lambda a: a[..., None] * np.eye(a.shape[-1], dtype=a.dtype),
-        "outer": lambda a, b: a[..., :, None] * b[..., None, :],
+        "outer": lambda a, b: a[..., :, None] * b[..., None, :], "transpose": lambda a: np.swapaxes(a, -1, -2),
         "ones": lambda a: np.ones_like(a), "eye": lambda a: np.eye(np.shape(a)[-1]),
+        "first": lambda x: x[..., : x.shape[-1] // 2], "second": lambda x: x[..., x.shape[-1] // 2 :],
+        "topsum": lambda x: np.cumsum(-np.sort(-x, axis=-1), axis=-1),
+        "rank": lambda x: np.arange(1.0, x.shape[-1] + 1),
         "onehot": lambda label, like: np.asarray(np.arange(np.shape(like)[-1]) == np.asarray(label)[..., None], float),
         "take": lambda z, label: np.take_along_axis(z, np.asarray(label)[..., None], -1),
         "argmax": lambda z: np.argmax(z, axis=-1),
@@ -172,10 +183,14 @@ _GREEK = {
     "mu": "μ", "nu": "ν", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "Phi": "Φ", "Delta": "Δ", "pi": "π",
     "kappa": "κ", "psi": "ψ", "omega": "ω", "zeta": "ζ", "xi": "ξ",
 }  # fmt: skip
-_SUPERSCRIPT = dict(zip("0123456789+-−xytni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ˣʸᵗⁿⁱ", strict=True))
-_SUBSCRIPT = dict(zip("0123456789ijktxy", "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜₓᵧ", strict=True))
+_SUPERSCRIPT = dict(
+    zip("0123456789+-−abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True)
+)
+_SUBSCRIPT = dict(zip("0123456789+−aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
 _RELATION = {ast.Lt: ("<", "<"), ast.LtE: (r"\leq", "≤"), ast.Gt: (">", ">"), ast.GtE: (r"\geq", "≥"),
              ast.Eq: ("=", "="), ast.NotEq: (r"\neq", "≠")}  # fmt: skip
+
+_BLOCK = 0xE000  # private characters that stand for case distinctions until they are drawn
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(1, 6)
 
@@ -185,11 +200,15 @@ class _Part(NamedTuple):
     level: int  # how tightly it binds
 
 
+_Rows = list[tuple[str, str | None]]  # values and conditions of a case distinction; None: otherwise
+
+
 class _Writer:
     """Walks a syntax tree and writes it in one of two styles, LaTeX or terminal text."""
 
-    def __init__(self, tree: ast.Module, vectors: tuple[str, ...], tex: bool):
+    def __init__(self, tree: ast.Module, vectors: tuple[str, ...], tex: bool, blocks: list[_Rows] | None = None):
         self.tex, self.vectors = tex, set(vectors)
+        self.blocks = blocks  # where cases are put that are to be drawn over several lines
         self.index = "i" if any(self._bare_vector(s) for s in tree.body) else ""
 
     def _bare_vector(self, node: ast.AST) -> bool:
@@ -220,11 +239,15 @@ class _Writer:
             if hat:
                 text = f"\\hat{{{text}}}"
             return text + (f"_{{\\mathrm{{{rest}}}}}" if len(rest) > 1 else f"_{{{rest}}}" if rest else "")
-        text = _GREEK.get(base, base) + ("\u0302" if hat else "")
-        return text + ("".join(_SUBSCRIPT.get(c, c) for c in rest) if rest.isdigit() else f"_{rest}" if rest else "")
+        text = unicodedata.normalize("NFC", _GREEK.get(base, base) + ("\u0302" if hat else ""))
+        return self.subscript(text, rest) if rest else text
 
     def subscript(self, text: str, index: str) -> str:
-        return f"{{{text}}}_{{{index}}}" if self.tex else text + "".join(_SUBSCRIPT.get(c, "_" + c) for c in index)
+        if self.tex:
+            return f"{{{text}}}_{{{index}}}"
+        if all(c in _SUBSCRIPT for c in index):
+            return text + "".join(_SUBSCRIPT[c] for c in index)
+        return f"{text}_{index}" if index.isalnum() else f"{text}[{index}]"
 
     def paren(self, part: _Part, least: int) -> str:
         if part.level >= least:
@@ -237,7 +260,7 @@ class _Writer:
         plain = exponent.replace(" ", "")
         if all(c in _SUPERSCRIPT for c in plain):
             return base + "".join(_SUPERSCRIPT[c] for c in plain)
-        return f"{base}^({exponent})" if len(exponent) > 1 else f"{base}^{exponent}"
+        return f"{base}^{exponent}" if exponent.isalnum() else f"{base}^({exponent})"
 
     def call(self, name: str, argument: str) -> _Part:
         return _Part(f"{name}\\left({argument}\\right)" if self.tex else f"{name}({argument})", ATOM)
@@ -339,16 +362,30 @@ class _Writer:
                 return _Part(rf"\left[{texts[0]}\right]" if tex else f"[{texts[0]}]", ATOM)
             case "onehot":
                 return _Part(rf"\left[i = {texts[0]}\right]" if tex else f"[i = {texts[0]}]", ATOM)
+            case "transpose":
+                matrix = self.paren(self.write(arguments[0]), ATOM)
+                return _Part(f"{{{matrix}}}^{{\\top}}" if tex else f"{matrix}ᵀ", POWER)
             case "outer":
                 return _Part(rf"{texts[0]} {texts[1]}^{{\top}}" if tex else f"{texts[0]}·{texts[1]}ᵀ", PRODUCT)
+            case "first" | "second":  # a half has the index of its own place in it
+                vector, index = self.name(arguments[0].id), self.index or "i"  # type: ignore[attr-defined]  # a name
+                return _Part(self.subscript(vector, index if name == "first" else f"{index}+n/2"), ATOM)
+            case "topsum":  # the parenthesis orders from the largest to the smallest
+                vector, index = self.name(arguments[0].id), self.index or "i"  # type: ignore[attr-defined]  # a name
+                place = "k" if index == "j" else "j"
+                summed = rf"\sum_{{{place} \leq {index}}} {vector}_{{({place})}}"
+                summed = summed if tex else f"Σ[{place}≤{index}] {vector}_({place})"
+                return _Part(summed, PRODUCT)
+            case "rank":
+                return _Part(self.index or "i", ATOM)
             case "ones":
                 return _Part(r"\mathbf{1}" if tex else "1", ATOM)
             case "eye":
                 return _Part("I", ATOM)
             case "sin" | "cos" | "tanh" | "max" | "min":
                 return self.call(f"\\{name}" if tex else name, ", ".join(texts))
-            case "sigma" | "Phi" | "phi" | "f" | "g" | "h":
-                return self.call(self.name(name), texts[0])
+            case "sigma" | "Phi" | "phi" | "f" | "g" | "h" | "G":
+                return self.call(self.name(name), ", ".join(texts))
             case "sign" | "erf" | "diag" | "argmax":
                 return self.call(rf"\operatorname{{{name}}}" if tex else name, texts[0])
             case _:
@@ -389,15 +426,20 @@ class _Writer:
         if self.tex:
             lines = [f"{v} & \\text{{{'otherwise' if c is None else 'if '}}}{c or ''}" for v, c in rows]
             return _Part(r"\begin{cases}" + r" \\ ".join(lines) + r"\end{cases}", ATOM)
+        if self.blocks is not None:
+            self.blocks.append(rows)
+            return _Part(chr(_BLOCK + len(self.blocks) - 1), ATOM)
         return _Part("{ " + "; ".join(f"{v} {'otherwise' if c is None else f'if {c}'}" for v, c in rows) + " }", ATOM)
 
 
-def _render(expression: str, vectors: tuple[str, ...], tex: bool) -> str:
+def statements(expression: str, vectors: tuple[str, ...], *, tex: bool, blocks: list[_Rows] | None = None) -> list[str]:
+    """The value, if there is one, then the assignments, each as LaTeX or as text for a terminal."""
     tree = parse(expression)
-    writer = _Writer(tree, vectors, tex)
+    writer = _Writer(tree, vectors, tex, blocks)
     definitions, result = [], ""
-    rule = all(isinstance(s, ast.Assign) for s in tree.body)
-    arrow = (r" \leftarrow " if tex else " ← ") if rule else " = "
+    assigned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    updates = assigned & names(expression)  # what is read before it is assigned: a rule with memory
+    arrow = " = " if not updates else r" \leftarrow " if tex else " ← "
     for statement in tree.body:
         if isinstance(statement, ast.Assign):
             (target,) = statement.targets
@@ -405,15 +447,79 @@ def _render(expression: str, vectors: tuple[str, ...], tex: bool) -> str:
         else:
             assert isinstance(statement, ast.Expr)
             result = writer.write(statement.value).text
-    joint = r",\quad " if tex else ",  "
-    return joint.join([result, *definitions] if result else definitions)
+    return [result, *definitions] if result else definitions
 
 
 def latex(expression: str, vectors: tuple[str, ...] = ()) -> str:
     r"""``expression`` as LaTeX (without dollar signs); names in ``vectors`` carry an index outside reductions."""
-    return _render(expression, vectors, tex=True)
+    return r",\quad ".join(statements(expression, vectors, tex=True))
 
 
 def text(expression: str, vectors: tuple[str, ...] = ()) -> str:
     """``expression`` as one line of unicode mathematics for a terminal."""
-    return _render(expression, vectors, tex=False)
+    return ",  ".join(statements(expression, vectors, tex=False))
+
+
+def lines(expression: str, vectors: tuple[str, ...] = ()) -> list[str]:
+    """``expression`` as lines for a terminal: one an assignment, case distinctions over several with a brace."""
+    blocks: list[_Rows] = []
+    parts = statements(expression, vectors, tex=False, blocks=blocks)
+    boxes = [_drawn(part, blocks) for part in parts]
+    if has_value(expression) and len(boxes) > 1:  # the result, and what it is made of
+        boxes[1:] = [_beside([_Box(["with " if i == 0 else "     "], 0), box]) for i, box in enumerate(boxes[1:])]
+    return [line.rstrip() for box in boxes for line in box.lines]
+
+
+class _Box(NamedTuple):
+    lines: list[str]
+    base: int  # the line that stands level with what is beside
+
+
+def _drawn(text: str, blocks: list[_Rows]) -> _Box:
+    """``text`` with its case distinctions drawn."""
+    pieces = [piece for piece in re.split("([\ue000-\uf8ff])", text) if piece]
+    if len(pieces) == 1 and pieces[0] == text and not "\ue000" <= text <= "\uf8ff":
+        return _Box([text], 0)
+    alone = len(pieces) == 1
+    return _beside(
+        [_braced(blocks[ord(p) - _BLOCK], blocks, alone) if "\ue000" <= p <= "\uf8ff" else _Box([p], 0) for p in pieces]
+    )
+
+
+def _braced(rows: _Rows, blocks: list[_Rows], alone: bool) -> _Box:
+    values = [_drawn(value, blocks) for value, _ in rows]
+    columns = max(width(line) for value in values for line in value.lines)
+    inside: list[str] = []
+    for value, (_, condition) in zip(values, rows, strict=True):
+        said = "otherwise" if condition is None else f"if {condition}"
+        padded = _Box([_padded(line, columns) for line in value.lines], value.base)
+        inside += _beside([padded, _Box([f"  {said}"], 0)]).lines
+    if len(inside) == 2 and not alone:
+        inside.insert(1, "")  # a middle, for what stands beside
+    base = (len(inside) - 1) // 2
+    brace = ["⎧", *"⎪" * (len(inside) - 2), "⎩"] if len(inside) > 1 else ["{"]
+    if len(inside) > 2:
+        brace[base] = "⎨"
+    return _Box([f"{b} {line}" for b, line in zip(brace, inside, strict=True)], base)
+
+
+def _beside(boxes: list[_Box]) -> _Box:
+    """Boxes in a row, their bases level."""
+    base = max(box.base for box in boxes)
+    height = base + max(len(box.lines) - box.base for box in boxes)
+    rows = [""] * height
+    for box in boxes:
+        columns = max(map(width, box.lines))
+        for i in range(height):
+            inside = 0 <= i - base + box.base < len(box.lines)
+            rows[i] += _padded(box.lines[i - base + box.base] if inside else "", columns)
+    return _Box(rows, base)
+
+
+def width(line: str) -> int:
+    """Columns that ``line`` takes: a combining hat takes none."""
+    return sum(not unicodedata.combining(c) for c in line)
+
+
+def _padded(line: str, columns: int) -> str:
+    return line + " " * (columns - width(line))

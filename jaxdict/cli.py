@@ -10,7 +10,7 @@ import functools
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
@@ -18,7 +18,9 @@ import typer
 from typer.core import TyperGroup
 
 import jaxdict as jd
-from jaxdict import _expression
+from jaxdict._card import fields as _fields
+from jaxdict._card import print_card as _print_card
+from jaxdict._card import print_entries as _print_entries
 
 P = ParamSpec("P")
 
@@ -191,26 +193,6 @@ def search(
     _print_entries(found)
 
 
-def _print_entries(entries: Iterable[Any]) -> None:
-    rows = [(e.kind, e.name, _text(e, e.expression)) for e in entries]
-    if not sys.stdout.isatty():
-        widths = [max((len(row[i]) for row in rows), default=0) for i in (0, 1)]
-        typer.echo("".join(f"{k:<{widths[0]}}  {n:<{widths[1]}}  {e}\n" for k, n, e in rows), nl=False)
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("kind", "name", "equation", box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for kind, name, equation in rows:
-        table.add_row(Text(kind, "dim"), Text(name, "bold"), Text(equation))
-    Console().print(table)
-
-
-def _text(entry: Any, expression: str) -> str:
-    return _expression.text(expression, entry.vectors)
-
-
 @app.command()
 @_guarded
 def show(
@@ -223,49 +205,20 @@ def show(
     _print_card(f"{entry.kind} {entry.name}", entry.summary, _fields(entry, latex))
 
 
-def _fields(entry: Any, latex: bool) -> list[tuple[str, Sequence[str]]]:
-    """Labels and lines of what is to be shown of an entry."""
-
-    def number(value: float) -> str:
-        return f"{value:g}"
-
-    equation, slope = entry.expression, entry.derivative_expression
-    rows = [
-        ("equation", [entry.equation if latex else _text(entry, equation)]),
-        ("derivative", [entry.derivative_equation if latex else _text(entry, slope)] if slope else []),
-        ("kinks", [f"at {number(x)}: value {number(v)}, derivative {number(d)}" for x, (v, d) in entry.kinks.items()]),
-        ("defaults", [", ".join(f"{k}={_default(v)}" for k, v in entry.defaults.items())] if entry.defaults else []),
-        ("aliases", [", ".join(entry.aliases)] if entry.aliases else []),
-        ("conventions", [f"{framework}: {meaning}" for framework, meaning in entry.conventions.items()]),
-        ("errata", entry.errata),
-        ("sources", entry.sources),
-        ("see also", [", ".join(entry.see_also)] if entry.see_also else []),
-        ("defined in", [entry.location]),
-    ]
-    return [(label, lines) for label, lines in rows if lines]
-
-
-def _default(value: Any) -> str:
-    return getattr(value, "__name__", None) or repr(value)
-
-
-def _print_card(title: str, summary: str, fields: Sequence[tuple[str, Sequence[str]]]) -> None:
-    if not sys.stdout.isatty():
-        lines = [title, summary, ""]
-        for label, texts in fields:
-            lines += [f"{label if i == 0 else '':<13}{text}" for i, text in enumerate(texts)]
-        typer.echo("\n".join(lines))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    console.print(Text(title, "bold cyan"), Text(summary), "", sep="\n")
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for label, texts in fields:
-        table.add_row(Text(label, "bold"), Text("\n".join(texts)))
-    console.print(table)
+@app.command()
+@_guarded
+def plot(
+    name: Annotated[list[str], typer.Argument(help="A name or alias.", metavar="NAME")],
+    out: Annotated[Path | None, typer.Option(help="A .png, .svg or .pdf to write; NAME.png by default.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Where several kinds have the name.")] = None,
+) -> None:
+    """A picture of NAME: value and derivative, density, curve, path, before and after."""
+    entry = jd.lookup(" ".join(name), kind=kind)
+    path = Path(f"{entry.name}.png") if out is None else out
+    sheet = entry.kind == "augmentation"
+    figure = jd.contact_sheet.contact_sheet(entry.name) if sheet else jd.plots.draw(entry)
+    jd.plots.save(figure, path)
+    typer.echo(f"{entry.kind} {entry.name}: {path}")
 
 
 @app.command()

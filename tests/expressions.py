@@ -1,6 +1,7 @@
 """Runs and differentiates the expressions of entries, and compares them with the code in float64."""
 
 import inspect
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -44,8 +45,12 @@ def sympy_vocabulary():
         "norm": lambda v: np.array([sympy.sqrt(np.sum(v**2))], object),
         "largest": lambda v: np.array([sympy.Max(*v)], object),
         "take": lambda z, label: z[np.atleast_1d(label)],
+        "first": lambda v: v[: len(v) // 2], "second": lambda v: v[len(v) // 2 :],
+        "topsum": lambda v: np.array([sympy.Max(*map(sum, itertools.combinations(v, k + 1))) for k in range(len(v))]),
+        "rank": lambda v: np.array([sympy.Integer(k + 1) for k in range(len(v))]),
         "onehot": lambda label, like: np.array([sympy.Integer(int(i == label)) for i in range(len(like))], object),
-        "diag": np.diag, "outer": np.outer, "ones": lambda a: np.array([sympy.Integer(1)] * len(a), object),
+        "diag": np.diag, "outer": np.outer, "transpose": np.transpose,
+        "ones": lambda a: np.array([sympy.Integer(1)] * len(a), object),
         "eye": lambda a: np.eye(len(a), dtype=int).astype(object),
     }  # fmt: skip
 
@@ -82,12 +87,14 @@ def check_activation(entry: Entry, **options) -> None:
     (x_name, *_) = names
     rng = np.random.default_rng(3)
     if entry.vectors:
-        x = rng.normal(0.3, 1.7, (4, 5))
+        x = rng.normal(0.3, 1.7, (5, 4))
     else:
         x = np.concatenate([rng.uniform(-12, 12, 60), rng.normal(0.2, 1.0, 40), [-0.5, 0.7, 3.3]])
     scope[names[x_name]] = x
     with jax.enable_x64(True):
         agree(entry.function(jnp.asarray(x), **options), _expression.evaluate(entry.expression, scope), "value")
+        if not entry.derivative_expression:
+            return
         slope = entry.derivative(jnp.asarray(x), **options)
     shown = _expression.evaluate(entry.derivative_expression, scope)
     agree(slope, np.broadcast_to(shown, slope.shape), "derivative of the code")
@@ -146,7 +153,7 @@ def check_optimizer(entry: Entry, **options) -> None:
         for t, g in enumerate(gradients, 1):
             variables = {**variables, **_expression.evaluate(
                 entry.expression, scope | variables | {"theta": theta, "g": g, "t": t})}  # fmt: skip
-            theta = variables["theta"]
+            theta = variables["theta"] if "theta" in variables else theta + variables["g"]  # a link of a chain: g alone
             updates, state = transformation.update(jnp.asarray(g), state, params)
             params = optax.apply_updates(params, updates)
             agree(params, theta, f"step {t}", rtol=1e-11)

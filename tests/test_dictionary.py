@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import augmentations
 import expressions
 import jaxdict as jd
 from jaxdict import _expression, _registry
@@ -33,7 +34,8 @@ def each(kind):
 
 # Values of parameters away from their defaults, by argument name: a parameter without one fails the test.
 OTHER = {"alpha": 0.7, "negative_slope": 0.23, "beta": 1.6, "delta": 0.6, "strength": 0.3, "momentum": 0.83,
-         "learning_rate": 0.07, "b1": 0.8, "b2": 0.97, "eps": 1e-3}  # fmt: skip
+         "learning_rate": 0.07, "b1": 0.8, "b2": 0.97, "eps": 1e-3, "minimum": -0.8, "maximum": 1.9, "lower": 0.2,
+         "upper": 0.45, "threshold": 0.9, "b": 2.3, "gamma": 1.3, "variance": 1.7}  # fmt: skip
 
 
 def others(entry):
@@ -45,17 +47,24 @@ def others(entry):
 
 @each("activation")
 def test_activation(entry):
-    expressions.check_activation(entry)
-    if others(entry):
-        expressions.check_activation(entry, **others(entry))
+    given = others(entry)
+    expressions.check_activation(entry, **{n: v for n, v in given.items() if n not in entry.defaults})
+    if given:
+        expressions.check_activation(entry, **given)
 
 
 def loss_data(entry):
     rng = np.random.default_rng(11)
     names = list(inspect.signature(entry.function).parameters)[:2]
     first = rng.normal(0.4, 1.4, (6, 4))
+    if entry.function.__module__.endswith("probabilities"):
+        first = rng.dirichlet(np.ones(4), 6)
     if names[1] == "labels":
         return first, rng.integers(0, 4, 6)
+    if "zero_one" in inspect.signature(entry.function).parameters:
+        return first, rng.choice([-1.0, 1.0], (6, 4))
+    if first.min() > 0:
+        return first, rng.dirichlet(np.ones(4), 6)
     if names[0] == "logits":
         return first, rng.dirichlet(np.ones(4), 6) if entry.name.startswith("softmax") else rng.uniform(0, 1, (6, 4))
     return first, rng.normal(-0.2, 1.1, (6, 4))
@@ -76,9 +85,10 @@ def test_penalty(entry):
 
 @each("optimizer")
 def test_optimizer(entry):
-    required = {"learning_rate": 0.02}
+    given = {"learning_rate": 0.02, "max_value": 0.4, "max_norm": 0.9, "strength": 0.1}
+    required = {name: value for name, value in given.items() if name in expressions.symbols_of(entry)}
     expressions.check_optimizer(entry, **required)
-    expressions.check_optimizer(entry, **{"learning_rate": 0.02, **others(entry)})
+    expressions.check_optimizer(entry, **{**required, **others(entry)})
 
 
 @each("schedule")
@@ -93,18 +103,27 @@ def test_schedule(entry):
         expressions.agree(jax.jit(schedule)(t), shown, f"step {t}, traced", rtol=2e-6)
 
 
+def metric_data(entry):
+    """Predictions and targets as the equation has them: scores and labels where it speaks of classes."""
+    rng = np.random.default_rng(4)
+    if re.search(r"argmax|\[y\]", entry.expression):
+        return rng.normal(size=(31, 7)), rng.integers(0, 7, 31)
+    if "indicator" in entry.expression:  # yes or no; predictions with ties
+        return np.round(rng.normal(0.7, 1, 31), 1), rng.integers(0, 2, 31)
+    targets = rng.normal(1.3, 2.0, 31)
+    return targets + rng.normal(0.2, 0.7, 31), targets
+
+
 @each("metric")
 def test_metric(entry):
-    rng = np.random.default_rng(4)
-    targets = rng.normal(1.3, 2.0, 31)
-    predictions = targets + rng.normal(0.2, 0.7, 31)
-    if entry.name == "accuracy":
-        predictions, targets = rng.normal(size=(31, 3)), rng.integers(0, 3, 31)
-    if entry.name == "binary_accuracy":
-        targets = rng.integers(0, 2, 31).astype(float)
-    shown = _expression.evaluate(entry.expression, {"yhat": predictions, "y": targets})
-    expressions.agree(entry.function(predictions.astype(np.float32), targets.astype(
-        np.int32 if entry.name == "accuracy" else np.float32)), np.squeeze(shown), entry.name, rtol=1e-5)  # fmt: skip
+    predictions, targets = metric_data(entry)
+    # Means are over examples. Sums too, but for those over classes and those of one matrix an example.
+    over = {"top_k_accuracy": {"axis": -1, "keepdims": True}, "confusion_matrix": {"axis": 0}}.get(entry.name, {})
+    vocabulary = _expression.numpy_vocabulary() | {"mean": np.mean, "sum": functools.partial(np.sum, **over)}
+    scope = {"yhat": predictions, "y": targets} | {n: v for n, v in entry.defaults.items() if type(v) in (int, float)}
+    shown = _expression.evaluate(entry.expression, scope, vocabulary)
+    got = entry.function(predictions.astype(np.float32), targets)
+    expressions.agree(got, shown, entry.name, rtol=1e-5)
 
 
 @each("distribution")
@@ -127,43 +146,75 @@ def test_distribution(entry):
 
 @each("initializer")
 def test_initializer(entry):
-    n_in, n_out = 300, 200
-    options = {n: 0.37 for n in ("value",) if n in expressions.symbols_of(entry)}
-    options |= {n: 1.7 for n in ("scale",) if n in expressions.symbols_of(entry)}
-    draws = np.asarray(entry.function(**options)(3, (n_in, n_out), jnp.float32), float)
-    scope = {expressions.symbols_of(entry)[n]: v for n, v in options.items()} | {"n_in": n_in, "n_out": n_out}
-    shown = _expression.evaluate(entry.expression, scope)
+    """Draws have the deviation (or the bound r) that is shown; or they are, or satisfy, what is shown."""
+    names = expressions.symbols_of(entry)
+    given = {"value": 0.37, "scale": 1.7, "branches": 9, "stddev": 1.3, "connections": 7}
+    options = {n: v for n, v in given.items() if n in names}
+    if entry.name == "random":
+        options = {"distribution": "truncated_normal", "stddev": 0.6}
+    shape = (3, 20, 30) if entry.name == "delta_orthogonal" else (300, 200)
+    *_, n_in, n_out = shape
+    draws = np.asarray(entry.function(**options)(3, shape, jnp.float32), float)
+    numbers = {**entry.defaults, **options}.items()
+    scope = {"n_in": n_in, "n_out": n_out, "W": draws, "c": 1, "i": np.arange(n_in)[:, None], "j": np.arange(n_out)}
+    scope |= {"key": 3, "G": lambda key: np.asarray(jd.distributions.truncated_normal(key, shape, stddev=0.6))}
+    scope |= {names[n]: v for n, v in numbers if n in names and type(v) in (int, float)}
+    close = {"Eq": lambda a, b: np.isclose(a, b, rtol=0, atol=2e-5), "take": lambda array, place: array[place]}
+    shown = _expression.evaluate(entry.expression, scope, _expression.numpy_vocabulary() | close)
     if isinstance(shown, dict):
         ((name, value),) = shown.items()
         std = value if name == "std" else value / np.sqrt(3)
-        np.testing.assert_allclose(draws.std(), std, rtol=4 / np.sqrt(2 * draws.size))
+        squares = draws**2
+        assert abs(squares.mean() - std**2) <= 4 * squares.std() / np.sqrt(draws.size) + 1e-6 * std**2
         assert abs(draws.mean()) < 4 * std / np.sqrt(draws.size)
         if name == "r":
             assert value * 0.999 < np.abs(draws).max() <= value * (1 + 1e-6)
+    elif np.asarray(shown).dtype == bool:
+        assert np.all(shown)
     else:
-        expressions.agree(draws, np.full_like(draws, shown), entry.name, rtol=1e-7)
+        expressions.agree(draws, np.broadcast_to(shown, shape), entry.name, rtol=1e-7)
 
 
 @each("noise")
 def test_noise(entry):
+    """The equation with the mask that the function drew, b, or the standard normal draws of its key, n."""
     x = np.random.default_rng(0).normal(2, 1, (40, 5))
+    draw = functools.partial(entry.function, 3)
     with jax.enable_x64(True):
-        y = np.asarray(entry.function(3, jnp.asarray(x), 0.3))
-    mask = (y != 0).astype(float)
-    assert 0 < mask.mean() < 1
-    expressions.agree(y, _expression.evaluate(entry.expression, {"x": x, "b": mask, "p": 0.3}), entry.name)
+        y = draw(jnp.asarray(x), 0.3)
+        kept = np.asarray(draw(jnp.ones(x.shape), 0.3) != draw(jnp.zeros(x.shape), 0.3), float)
+        normal = np.asarray(jax.random.normal(jax.random.key(3), x.shape, float))
+    scope = {"x": x, list(expressions.symbols_of(entry).values())[2]: 0.3, "b": kept, "n": normal}
+    assert 0 < kept.mean() < 1 or "b" not in _expression.names(entry.expression)
+    expressions.agree(y, _expression.evaluate(entry.expression, scope), entry.name)
+
+
+# What the equation's mean and variance are taken over: -1 the features of an example, 0 the examples of a feature.
+STATISTICS_AXIS = {"batch_norm": 0, "batch_renorm": 0, "layer_norm": -1, "rms_norm": -1, "group_norm": -1}
 
 
 @each("normalization")
 def test_normalization(entry):
-    x = np.random.default_rng(0).normal(2, 3, (40, 5))
-    gamma, beta = np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5)
+    x = np.random.default_rng(0).normal(2, 3, (40, 6))
+    options = {"scale": np.linspace(0.5, 2, 6), "offset": np.linspace(-1, 1, 6), "eps": 1e-2}
+    if entry.name == "batch_renorm":  # some features are clipped and some are not
+        options |= {"mean": np.linspace(-1, 5, 6), "variance": np.linspace(0.5, 40, 6), "r_max": 1.6, "d_max": 0.4}
+    groups = {"groups": 3} if entry.name == "group_norm" else {}
     with jax.enable_x64(True):
-        y = entry.function(jnp.asarray(x), scale=jnp.asarray(gamma), offset=jnp.asarray(beta), eps=1e-2)
-    scope = {"x": x, "gamma": gamma, "beta": beta, "epsilon": 1e-2}
-    expressions.agree(
-        y, _expression.evaluate(entry.expression, scope, _expression.numpy_vocabulary(axis=0)), entry.name
-    )
+        y = entry.function(jnp.asarray(x), **groups, **options)
+
+    def grouped(array):
+        return array.reshape(*array.shape[:-1], 3, -1) if groups and np.ndim(array) else array
+
+    scope = {expressions.symbols_of(entry)[name]: grouped(value) for name, value in {"x": x, **options}.items()}
+    vocabulary = _expression.numpy_vocabulary(axis=STATISTICS_AXIS[entry.name])
+    shown = _expression.evaluate(entry.expression, scope, vocabulary)
+    expressions.agree(y, shown.reshape(x.shape), entry.name)
+
+
+@each("augmentation")
+def test_augmentation(entry):
+    augmentations.check(entry)
 
 
 @each("observer")
@@ -223,7 +274,8 @@ def test_kinks(entry):
                     options = {n: v for n, v in {"strength": 1.0, "alpha": 0.5}.items() if n in names}
                     call = functools.partial(lambda o, t: entry.function(t, **o)[None], options)
                 else:
-                    call = functools.partial(lambda p: entry.function(p, jnp.zeros_like(p)))
+                    targets = jnp.ones_like(point) if "hinge" in entry.name else jnp.zeros_like(point)
+                    call = functools.partial(lambda t, p: entry.function(p, t), targets)
                 expressions.agree(jnp.ravel(call(point)), [value], "value", rtol=1e-6)
                 reverse = jax.vjp(call, point)[1](jnp.ones_like(call(point)))[0]
                 forward = jnp.sum(jax.jvp(call, (point,), (jnp.ones_like(point),))[1])
@@ -242,14 +294,19 @@ def test_kinks(entry):
         ("penalty", "l2", {"derivative_expression": "lambda_*theta"}),
         ("optimizer", "momentum", {"expression": "v = mu*v - g; theta = theta + eta*v*1.001"}),
         ("optimizer", "adam", {"expression": "theta = theta - eta*g"}),
+        ("optimizer", "clip_by_norm", {"expression": "g = max(-c, min(g, c))"}),
+        ("optimizer", "weight_decay", {"expression": "g = g + 2*lambda_*theta"}),
+        ("metric", "precision", {"expression": "sum(y*indicator(yhat > 0))/sum(y)"}),
+        ("metric", "auc", {"expression": "sum(outer(y, 1 - y)*(outer(yhat, y) > 0))/(sum(y)*sum(1 - y))"}),
+        ("augmentation", "flip", {"expression": "f(i, b*(w - j) + (1 - b)*j)"}),
+        ("augmentation", "zoom", {"expression": "f(i/z, j/z)"}),
+        ("augmentation", "mixup", {"expression": "x = lambda_*x1 + (1 - lambda_)*x2; y = y1"}),
     ],
 )
 def test_planted_errors_are_caught(kind, name, change):
     wrong = dataclasses.replace(jd.lookup(name, kind=kind), **change)
     with pytest.raises(AssertionError):
-        {"activation": test_activation, "loss": test_loss, "penalty": test_penalty, "optimizer": test_optimizer}[kind](
-            wrong
-        )
+        globals()[f"test_{kind}"](wrong)
 
 
 def test_a_wrong_derivative_in_the_code_is_caught():
@@ -395,6 +452,8 @@ def test_the_decorator_gives_the_function_back_and_works_on_jitted_and_custom_de
 
 def test_entries_keep_help_and_signature_plain():
     for entry in ENTRIES:
+        if entry.kind == "term":  # words alone
+            continue
         assert inspect.isfunction(entry.function), entry
         assert "Returns:" in entry.function.__doc__
         inspect.signature(entry.function)

@@ -15,13 +15,14 @@ import jaxdict
 ROOT = Path(jaxdict.__file__).parent
 LEVELS = {
     0: "_check _registry _expression _entry _derivative _cache",
-    1: "activations losses metrics distributions initializers penalties noise normalization optimizers schedules",
+    1: "activations augment losses metrics distributions initializers penalties noise normalization optimizers "
+    "schedules terms",
     2: "layers",
     3: "models _foreign history data checkpoint",
-    4: "train plots",
+    4: "train plots contact_sheet",
     5: "intake run runner callbacks",
     6: "dictionary",
-    7: "config cli __main__ _versions",
+    7: "config cli _card __main__ _versions",
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names.split()}
 

@@ -335,9 +335,12 @@ def _named_schedule(optimizer: OptimizerSection) -> ScheduleSection | None:
     return schedule.model_copy(update={"name": entry.name})
 
 
+_ARRAYS = ("axis", "where")  # how arrays lie, which a file does not say
+
+
 def _known_options(section: str, entry: Any, given: Iterable[str], skip: int = 0, also: Sequence[str] = ()) -> None:
     parameters = list(inspect.signature(entry.function).parameters)[skip:]
-    known = [f"{section}.{name}" for name in (*parameters, *also) if name != "axis"]
+    known = [f"{section}.{name}" for name in (*parameters, *also) if name not in _ARRAYS]
     for name in given:
         if f"{section}.{name}" not in known:
             raise ConfigError(_unknown_key(f"{section}.{name}", known, f"option of {entry.name}"))

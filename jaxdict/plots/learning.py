@@ -1,17 +1,15 @@
-"""Pictures of what training leaves behind. Drawn off screen: no window, no state of pyplot is touched."""
+"""Learning curves: what training leaves behind."""
 
-import contextlib
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxdict import _check
+from jaxdict.plots import _canvas
 
-_TRAINING, _VALIDATION, _BEST = "#2a6fbb", "#e0752b", "#555555"
+_TRAINING, _VALIDATION, _BEST = _canvas.BLUE, _canvas.ORANGE, "#555555"
 _NOT_METRICS = ("epoch", "loss", "penalty", "learning_rate", "seconds", "steps_per_second")
 _MAX_PANELS = 6
 _FEW = 25  # so many epochs are marked one by one
@@ -44,7 +42,7 @@ def curves(
         raise ValueError("the history holds no epoch yet: nothing to draw")
     if best is not None and best not in epochs:
         raise ValueError(f"best must be an epoch of the history; got {best!r}")
-    figure = _figure()
+    figure = _canvas.figure()
     names = ["loss", *_metrics(history)][:_MAX_PANELS]
     columns = 1 if len(names) == 1 else 2 if len(names) in (2, 4) else 3
     axes = figure.subplots(math.ceil(len(names) / columns), columns, squeeze=False, sharex=True).ravel()
@@ -61,18 +59,7 @@ def curves(
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
     if path is not None:
-        _save(figure, Path(path))
-    return figure
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("pictures need matplotlib; pip install 'jaxdict[train]'") from error
-    figure = Figure(figsize=(10, 6), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+        _canvas.save(figure, path)
     return figure
 
 
@@ -128,18 +115,3 @@ def _legend(figure: Any, axis: Any, best: int | None) -> None:
 def _finite(values: Any) -> np.ndarray:
     values = np.asarray(values, np.float64)
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _save(figure: Any, path: Path) -> None:
-    """Write beside ``path`` first, so that whoever looks at it never sees half a picture."""
-    suffix = path.suffix or ".png"
-    known = sorted(figure.canvas.get_supported_filetypes())
-    if suffix[1:].lower() not in known:
-        raise ValueError(f"{path}: no picture format {suffix!r}; {_check.did_you_mean(suffix[1:], known)}")
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(partial, format=suffix[1:].lower())
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

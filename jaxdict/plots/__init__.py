@@ -1,0 +1,7 @@
+"""Pictures of what training leaves behind, and of entries; off screen, without a window or a state of pyplot."""
+
+from jaxdict.plots._canvas import figure, save
+from jaxdict.plots.entries import draw
+from jaxdict.plots.learning import curves
+
+__all__ = ["curves", "draw", "figure", "save"]
