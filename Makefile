@@ -29,6 +29,8 @@ bench: $(BENCH)/.installed  ## measure beside the peers; writes benchmarks/resul
 	$(BENCH)/bin/python benchmarks/train.py
 	$(BENCH)/bin/python benchmarks/imports.py
 	$(BENCH)/bin/python benchmarks/quality.py
+	$(BENCH)/bin/python benchmarks/accuracy.py
+	$(BENCH)/bin/python benchmarks/speed.py
 
 # One environment, in two layers: what training needs, and what tests and linters need on top.
 $(TRAIN): pyproject.toml

@@ -1,0 +1,180 @@
+"""Time and memory of activations and losses beside jax.nn and optax.
+
+    python benchmarks/speed.py --date 2025-01-31
+
+Forward, and forward with gradient (the value and the gradient both returned), jitted, 10⁶ float32 elements. Ours and
+theirs take turns and the median of the paired ratios counts. Memory: what the compiled gradient of a stack of 50 of a
+function needs beside its arguments and results.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import _timing
+import jaxdict as jd
+from _formulas import formulas
+
+PACKAGES = ("jax", "jaxlib", "optax", "numpy")
+DEPTH = 50
+ALL_HOLDS = (
+    "All of it holds: no function above 1.25 (cross entropy over 10 classes 1.67 and cosine similarity 2.8 forward),\n"
+    "the median of the activations at most 0.9, no more memory than theirs."
+)
+
+
+class Pair(NamedTuple):
+    """Ours and theirs on the same arguments; the first is differentiated."""
+
+    name: str
+    kind: str
+    ours: Callable[..., jax.Array]
+    theirs: Callable[..., jax.Array]
+    arguments: tuple[jax.Array, ...]
+    limits: tuple[float, float] = (1.25, 1.25)  # forward, forward with gradient
+
+
+def pairs() -> list[Pair]:
+    key = jax.random.key(0)
+    x = 4 * jax.random.normal(key, (1_000_000,))
+    found = [
+        Pair(f.name, f.kind, f.ours, f.in_jax, (x,))
+        for f in formulas()
+        if f.in_jax is not None and f.name not in ("linear", "step")
+    ]
+    few, many = (4 * jax.random.normal(key, shape) for shape in ((100_000, 10), (1000, 1000)))
+    for z in (many, few):
+        shape = f"{z.shape[0]}×{z.shape[1]}"
+        found += [
+            Pair(f"softmax, {shape}", "activation", jd.activations.softmax, jax.nn.softmax, (z,)),
+            Pair(f"log_softmax, {shape}", "activation", jd.activations.log_softmax, jax.nn.log_softmax, (z,)),
+        ]
+    s = jd.losses
+    for z in (many, few):
+        shape = f"{z.shape[0]}×{z.shape[1]}"
+        labels = jax.random.randint(key, z.shape[:1], 0, z.shape[1])
+        dense = jax.nn.softmax(jax.random.normal(jax.random.key(1), z.shape))
+        limits = (1.67, 1.25) if z.shape[1] == 10 else (1.25, 1.25)
+        found += [
+            Pair(f"sparse_softmax_cross_entropy, {shape}", "loss", s.sparse_softmax_cross_entropy,
+                 optax.softmax_cross_entropy_with_integer_labels, (z, labels), limits),
+            Pair(f"softmax_cross_entropy, {shape}", "loss", s.softmax_cross_entropy, optax.softmax_cross_entropy,
+                 (z, dense), limits),
+        ]  # fmt: skip
+    other = jax.random.normal(jax.random.key(2), many.shape)
+    found.append(
+        Pair("cosine_similarity, 1000×1000", "loss", s.cosine_similarity,
+             lambda a, b: optax.cosine_similarity(a, b), (many, other), (2.8, 1.25))
+    )  # fmt: skip
+    return found
+
+
+def forward(function: Callable) -> Callable:
+    return jax.jit(function)
+
+
+def with_gradient(function: Callable) -> Callable:
+    def both(x, *rest):
+        value, pull = jax.vjp(lambda v: function(v, *rest), x)
+        return value, pull(jnp.ones_like(value))[0]
+
+    return jax.jit(both)
+
+
+def paired_ratio(ours: Callable, theirs: Callable, arguments: tuple, rounds: int) -> float:
+    for function in (ours, theirs):
+        jax.block_until_ready(function(*arguments))
+    ratios = []
+    for turn in range(rounds):
+        seconds = {}
+        for function in (ours, theirs) if turn % 2 else (theirs, ours):
+            started = time.perf_counter()
+            jax.block_until_ready(function(*arguments))
+            seconds[function] = time.perf_counter() - started
+        ratios.append(seconds[ours] / seconds[theirs])
+    return statistics.median(ratios)
+
+
+def stack_memory(function: Callable, arguments: tuple) -> int:
+    """Bytes that the gradient through ``DEPTH`` of ``function``, with something to differentiate between, holds."""
+
+    def total(x):
+        for _ in range(DEPTH):
+            x = function(jnp.sin(x))
+        return jnp.sum(x)
+
+    analysis = jax.jit(jax.grad(total)).lower(*arguments).compile().memory_analysis()
+    return analysis.temp_size_in_bytes
+
+
+def main() -> None:
+    def options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--only", default="", help="names, separated by semicolons")
+
+    chosen = _timing.arguments(__doc__, options)
+    wanted = [n.strip() for n in chosen.only.split(";") if n.strip()]
+    rounds = 15 if chosen.quick else 200
+    measured: list[dict[str, Any]] = []
+    for pair in pairs():
+        if wanted and pair.name not in wanted:
+            continue
+        row = {"name": pair.name, "kind": pair.kind, "limits": pair.limits}
+        row["forward"] = paired_ratio(forward(pair.ours), forward(pair.theirs), pair.arguments, rounds)
+        row["gradient"] = paired_ratio(with_gradient(pair.ours), with_gradient(pair.theirs), pair.arguments, rounds)
+        if pair.kind == "activation":
+            row["memory"] = stack_memory(pair.ours, pair.arguments) / stack_memory(pair.theirs, pair.arguments)
+        print({k: v for k, v in row.items() if k not in ("kind", "limits")}, file=sys.stderr, flush=True)
+        measured.append(row)
+    missed = asked(measured)
+    text = "\n\n".join(page(chosen.date, measured, missed))
+    _timing.publish("speed", text, {"rows": measured}, write=not chosen.quick and not wanted)
+    sys.exit(bool(missed))
+
+
+def asked(measured: Sequence[dict[str, Any]]) -> list[str]:
+    """What is asked and was not met."""
+    missed = []
+    for row in measured:
+        for what, limit in zip(("forward", "gradient"), row["limits"], strict=True):
+            if row[what] > limit:
+                missed.append(f"{row['name']}, {what}: {row[what]:.2f}, at most {limit:.2f}")
+        if row.get("memory", 0) > 1:
+            missed.append(f"{row['name']}, memory: {row['memory']:.2f}, at most 1.00")
+    activations = [row for row in measured if row["kind"] == "activation"]
+    for what in ("forward", "gradient"):
+        middle = statistics.median(row[what] for row in activations) if activations else 0
+        if middle > 0.9:
+            missed.append(f"median over the activations, {what}: {middle:.2f}, at most 0.90")
+    return missed
+
+
+def page(date: str, measured: Sequence[dict[str, Any]], missed: Sequence[str]) -> list[str]:
+    rows = [
+        [r["name"], f"{r['forward']:.2f}", f"{r['gradient']:.2f}", f"{r['memory']:.2f}" if "memory" in r else "–"]
+        for r in measured
+    ]
+    activations = [r for r in measured if r["kind"] == "activation"]
+    if activations:
+        middle = [
+            f"{statistics.median(r[what] for r in activations):.2f}" for what in ("forward", "gradient", "memory")
+        ]
+        rows.append(["**median of the activations**", *middle])
+    return [
+        "# Time and memory of activations and losses",
+        "\n".join(_timing.machine(PACKAGES, date)),
+        "`benchmarks/speed.py`: ours ÷ jax.nn's or optax's, medians of paired ratios, jitted, 10⁶ float32 elements.\n"
+        f"Memory: temporaries of the compiled gradient through {DEPTH} of them, with a sine between each two.",
+        _timing.table(["", "forward", "forward and gradient", "memory"], rows),
+        "## What is asked\n\n" + ("\n".join(f"- missed: {m}" for m in missed) or ALL_HOLDS),
+    ]
+
+
+if __name__ == "__main__":
+    main()
