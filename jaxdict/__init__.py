@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         augment,
         callbacks,
         checkpoint,
+        compat,
         config,
         contact_sheet,
         data,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from jaxdict.train import observers
 
 _ROOMS = (
-    "activations", "augment", "callbacks", "checkpoint", "config", "contact_sheet", "data", "dictionary",
+    "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data", "dictionary",
     "distributions", "history", "initializers", "layers", "losses", "metrics", "models", "noise", "normalization",
     "optimizers", "penalties", "plots", "runner", "schedules", "train",
 )  # fmt: skip
@@ -50,10 +51,10 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "Run", "activations", "augment", "callbacks", "checkpoint", "config", "contact_sheet", "data", "dictionary",
-    "distributions", "entries", "fit", "history", "initializers", "layers", "load_run", "lookup", "losses", "metrics",
-    "models", "noise", "normalization", "observers", "optimizers", "penalties", "plots", "runner", "schedules",
-    "search", "show_versions", "train",
+    "Run", "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data",
+    "dictionary", "distributions", "entries", "fit", "history", "initializers", "layers", "load_run", "lookup",
+    "losses", "metrics", "models", "noise", "normalization", "observers", "optimizers", "penalties", "plots",
+    "runner", "schedules", "search", "show_versions", "train",
 ]  # fmt: skip
 
 

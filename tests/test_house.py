@@ -19,10 +19,10 @@ LEVELS = {
     "schedules terms",
     2: "layers",
     3: "models _foreign history data checkpoint",
-    4: "train plots contact_sheet",
+    4: "train plots contact_sheet compat",
     5: "intake run runner callbacks",
     6: "dictionary",
-    7: "config cli _card __main__ _versions",
+    7: "config cli _card __main__ _versions race port",
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names.split()}
 

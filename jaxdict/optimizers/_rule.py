@@ -1,6 +1,7 @@
 """What optimizers share: checked scalars, and one rule applied to every leaf of a tree of gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import jax
@@ -32,53 +33,89 @@ def check_floating(params: Any) -> None:
 
 
 def elementwise(
-    step: Callable[..., Callable[..., tuple]], memory: type, learning_rate: Any = 1.0
+    step: Callable[..., Callable[..., tuple]],
+    memory: type,
+    learning_rate: Any = 1.0,
+    *,
+    scalars: Mapping[str, tuple[float, Callable[[jax.Array, jax.Array], Any]]] = MappingProxyType({}),
+    start: Mapping[str, float | jax.Array] = MappingProxyType({}),
+    state_dtype: Any = None,
+    with_params: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """A transformation that applies one rule to every leaf.
 
-    ``step(t, rate, dtype)`` gives the rule of step ``t`` for leaves computed in ``dtype``; ``rule(g, *moments)`` gives
-    the update and the new moments. ``memory`` is the state's class; its fields after the scalars are the moments.
+    ``step(t, rate, dtype, **scalars)`` gives the rule of step ``t`` for leaves computed in ``dtype``; ``rule(g,
+    *moments)`` gives the update and the new moments. ``memory`` is the state's class; its fields are ``count`` and
+    ``learning_rate``, where it has them, the ``scalars``, and then the moments, trees like the parameters.
+
+    Args:
+      step: gives the rule.
+      memory: a NamedTuple class.
+      learning_rate: η ≥ 0, a number, a traced scalar or a schedule.
+      scalars: name -> (first value, ``advance(t, last value)`` for step t), kept in the default float type.
+      start: moment -> what it holds before the first step, where that is not 0.
+      state_dtype: what moments are stored in; by default float32, or the parameters' type where that is wider.
+      with_params: the rule is ``rule(g, p, *moments)``, and ``update`` needs the parameters.
+
+    Raises:
+      ValueError: a negative rate, a ``state_dtype`` that is not floating, at ``update`` missing parameters.
+      TypeError: at ``init`` parameters that are not floating.
     """
-    scalars = [name for name in memory._fields if name in ("count", "learning_rate")]  # type: ignore[attr-defined]
-    moment_names = memory._fields[len(scalars) :]  # type: ignore[attr-defined]
+    known = ("count", "learning_rate", *scalars)
+    moment_names = [name for name in memory._fields if name not in known]  # type: ignore[attr-defined]
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, low=0)
+    if state_dtype is not None:
+        state_dtype = jnp.dtype(state_dtype)
+        if not jnp.issubdtype(state_dtype, jnp.floating):
+            raise ValueError(f"state_dtype must be floating; got {state_dtype}")
 
     def rate_at(count):
         return learning_rate(count) if callable(learning_rate) else learning_rate
 
-    def remember(count, rate, moments):
-        known = {"count": count, "learning_rate": jnp.asarray(rate, jnp.float32)}
-        return memory(*(known[name] for name in scalars), *moments)
+    def remember(count, rate, moments, values):
+        fields = {"count": count, "learning_rate": jnp.asarray(rate, jnp.float32), **values}
+        fields |= dict(zip(moment_names, moments, strict=True))
+        return memory(*(fields[name] for name in memory._fields))  # type: ignore[attr-defined]
 
     def init(params):
         check_floating(params)
 
-        def zeros(leaf):
-            return jnp.zeros_like(leaf, dtype=_check.compute_dtype(jnp.result_type(leaf)))
+        def first(name):
+            def filled(leaf):
+                dtype = jnp.result_type(leaf)
+                return jnp.full_like(leaf, start.get(name, 0.0), dtype=state_dtype or _check.compute_dtype(dtype))
 
-        moments = [jax.tree.map(zeros, params) for _ in moment_names]
+            return jax.tree.map(filled, params)
+
         count = jnp.zeros((), jnp.int32)
-        return remember(count, rate_at(count), moments)
+        values = {name: jnp.asarray(value, float) for name, (value, _) in scalars.items()}
+        return remember(count, rate_at(count), [first(name) for name in moment_names], values)
 
     def update(updates, state, params=None, **extra_args):
-        del params, extra_args
+        del extra_args
+        if with_params and params is None:
+            raise ValueError("this optimizer needs the parameters: call update(updates, state, params)")
         rate, t = rate_at(state.count), optax.safe_increment(state.count)
+        values = {name: advance(t, getattr(state, name)) for name, (_, advance) in scalars.items()}
         gradients, tree = jax.tree.flatten(updates, is_leaf=lambda leaf: leaf is None)
         moments = [tree.flatten_up_to(getattr(state, name)) for name in moment_names]
+        weights = tree.flatten_up_to(params) if with_params else [None] * len(gradients)
         rules: dict[Any, Callable[..., tuple]] = {}
         rows = []
-        for g, *memories in zip(gradients, *moments, strict=True):
+        for g, p, *memories in zip(gradients, weights, *moments, strict=True):
             if g is None:
                 rows.append((None, *memories))
                 continue
             g = jnp.asarray(g)
-            dtype = memories[0].dtype if memories else _check.compute_dtype(g.dtype)
+            dtype = _check.compute_dtype(jnp.promote_types(g.dtype, memories[0].dtype) if memories else g.dtype)
             if dtype not in rules:
-                rules[dtype] = step(t, cast(rate, dtype), dtype)
-            change, *memories = rules[dtype](g.astype(dtype), *memories)
-            rows.append((change.astype(g.dtype), *memories))
+                rules[dtype] = step(t, cast(rate, dtype), dtype, **{n: cast(v, dtype) for n, v in values.items()})
+            given = (g, p, *memories) if with_params else (g, *memories)
+            change, *changed = rules[dtype](*(jnp.asarray(a, dtype) for a in given))
+            changed = (new.astype(old.dtype) for new, old in zip(changed, memories, strict=True))
+            rows.append((change.astype(g.dtype), *changed))
         columns = zip(*rows, strict=True) if rows else [()] * (1 + len(moment_names))
         changes, *moments = (jax.tree.unflatten(tree, column) for column in columns)
-        return changes, remember(t, rate, moments)
+        return changes, remember(t, rate, moments, values)
 
     return optax.GradientTransformationExtraArgs(init, update)
