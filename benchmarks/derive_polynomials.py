@@ -48,16 +48,6 @@ def silu_bracket(a):
     return 1 - a / (1 + mp.exp(-a))
 
 
-def gelu_tanh_argument(a):
-    """u(a) of gelu's tanh form, a sigma(u(a))."""
-    return mp.sqrt(8 / mp.pi) * a * (1 + mp.mpf("0.044715") * a * a)
-
-
-def gelu_tanh_bracket(a):
-    """1 - a u'(a) sigma(u(a)): the tanh form's slope at -a without its factor sigma(-u(a))."""
-    return 1 - a * mp.sqrt(8 / mp.pi) * (1 + mp.mpf("0.134145") * a * a) / (1 + mp.exp(-gelu_tanh_argument(a)))
-
-
 def mish_bracket(a):
     """mish'(-a) without its factor exp(-a)/(2 + 2 exp(-a) + exp(-2a))^2."""
     e = mp.exp(-a)
@@ -98,11 +88,9 @@ def tanh_series(z):
 
 SILU_ROOT = root(silu_bracket, 1.278)
 MISH_ROOT = root(mish_bracket, 1.192)
-GELU_TANH_ROOT = root(gelu_tanh_bracket, 0.752)
 GELU_ROOT = root(gelu_slope, 0.7518)
 _silu = without_root(silu_bracket, *SILU_ROOT, lambda a: 1 / (1 + mp.exp(-a)))
 _mish = without_root(mish_bracket, *MISH_ROOT, lambda a: mp.mpf(1))
-_gelu_tanh = without_root(gelu_tanh_bracket, *GELU_TANH_ROOT, lambda a: 1 / (1 + mp.exp(-gelu_tanh_argument(a))))
 _gelu = without_root(gelu_slope, *GELU_ROOT, lambda a: mp.mpf(1))
 
 
@@ -116,15 +104,13 @@ FITS = {
     "EXPM1": Fit(expm1_series, lambda z: z * z / mp.expm1(z) if z else mp.mpf(0), -0.7, 0.3466, 5),
     "LOG1P": Fit(log1p_series, lambda e: e * e / mp.log1p(e) if e else mp.mpf(0), 0.0, 1.0, 8),
     "TANH": Fit(tanh_series, lambda z: 1 / tanh_series(z), 0.0, 1.0, 7),
+    "TANH_NEAR": Fit(tanh_series, lambda z: z * mp.sqrt(z) / mp.tanh(mp.sqrt(z)) if z else mp.mpf(0), 0.0, 0.36, 4),
     "SILU": Fit(lambda d: _silu(d + mp.mpf("1.3")), lambda d: 1 / _silu(d + mp.mpf("1.3")), -0.3, 0.3, 4),
     "MISH": Fit(lambda d: _mish(d + mp.mpf("1.2")), lambda d: 1 / _mish(d + mp.mpf("1.2")), -0.3, 0.3, 5),
-    "GELU_TANH": Fit(
-        lambda d: _gelu_tanh(d + mp.mpf("0.775")), lambda d: 1 / _gelu_tanh(d + mp.mpf("0.775")), -0.225, 0.225, 5
-    ),
     "GELU_VALUE": Fit(mills, lambda t: 1 / mills(t), T_LOW, T_HIGH, 10),
     "GELU_SLOPE": Fit(_at_t(_gelu), lambda t: 1 / _at_t(_gelu)(t), T_LOW, T_HIGH, 8),
 }
-ROOTS = {"SILU_ROOT": SILU_ROOT, "MISH_ROOT": MISH_ROOT, "GELU_TANH_ROOT": GELU_TANH_ROOT, "GELU_ROOT": GELU_ROOT}
+ROOTS = {"SILU_ROOT": SILU_ROOT, "MISH_ROOT": MISH_ROOT, "GELU_ROOT": GELU_ROOT}
 
 
 def lawson(basis, values, weights):

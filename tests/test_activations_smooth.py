@@ -291,20 +291,23 @@ PEERS = {
 
 
 def bytes_kept(f):
-    def loss(x):
+    """Of the gradient through six layers; the products keep XLA from making one loop of them all."""
+
+    def loss(x, w):
         for _ in range(6):
-            x = f(x)
+            x = f(x @ w)
         return x.sum()
 
-    compiled = jax.jit(jax.grad(loss)).lower(jax.ShapeDtypeStruct((50, 200), jnp.float32)).compile()
-    memory = compiled.memory_analysis()
+    given = (jax.ShapeDtypeStruct((50, 200), jnp.float32), jax.ShapeDtypeStruct((200, 200), jnp.float32))
+    memory = jax.jit(jax.grad(loss)).lower(*given).compile().memory_analysis()
     assert memory is not None
     return memory.temp_size_in_bytes
 
 
 @pytest.mark.parametrize("name", PEERS)
 def test_a_chain_keeps_no_more_memory_than_jax_nn(name):
-    assert bytes_kept(getattr(activations, name)) <= bytes_kept(PEERS[name])
+    rows = 50 * 4 * 6  # a number a row, a layer
+    assert bytes_kept(getattr(activations, name)) <= bytes_kept(PEERS[name]) + rows
 
 
 @pytest.mark.parametrize("name", [*NAMES, "glu", "sparsemax"])

@@ -133,8 +133,8 @@ def test_idx_types(tmp_path, code, dtype):
         (b"\0\0\x77\x01" + idx(LABELS)[4:], r"labels: not an IDX file \(magic number 0x00007701\)"),
         (b"", "labels: not an IDX file"),
         (idx(IMAGES), r"labels: expected an IDX file of 1 axes, found 3 \(magic 0x00000803\).*swapped"),
-        (gzip.compress(idx(LABELS))[:-9], "labels: damaged gzip.*download it again"),
-        (gzip.compress(idx(LABELS))[:12] + b"\xff" * 20, "labels: damaged gzip.*download it again"),
+        (gzip.compress(idx(LABELS), mtime=0)[:-9], "labels: damaged gzip.*download it again"),
+        (gzip.compress(idx(LABELS), mtime=0)[:12] + b"\xff" * 20, "labels: damaged gzip.*download it again"),
     ],
 )
 def test_idx_damage(tmp_path, content, message):
@@ -251,7 +251,7 @@ def test_csv_string_labels(tmp_path):
     assert (got.classes, got.task, got.name) == (("cat", "dog"), "binary", "a")
     assert got.feature_names == ("age", "height, m")
     packed = tmp_path / "b.csv.gz"
-    packed.write_bytes(gzip.compress(path.read_bytes()))
+    packed.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
     np.testing.assert_array_equal(data.load(packed, target="kind").inputs, got.inputs)
 
 

@@ -21,16 +21,15 @@ TANH = (  # tanh(x) = x + x^3 P(x^2), abs(x) <= 1
     -0.3333333432674408, 0.13333411514759064, -0.05397821217775345, 0.021912936121225357, -0.008924903348088264,
     0.0035272834356874228, -0.0011493649799376726, 0.00020565166778396815,
 )  # fmt: skip
+TANH_NEAR = (  # the same for abs(x) <= 0.6, with fewer
+    -0.33333298563957214, 0.13331936299800873, -0.05378471687436104, 0.02079862542450428, -0.005897966679185629,
+)  # fmt: skip
 SILU = (  # 1 - a sigma(a) = sigma(a) (root - a) P(a - 1.3), |a - 1.3| <= 0.3
     1.2754875421524048, -0.13724853098392487, 0.04566680267453194, -0.011445701122283936, 0.002289789030328393,
 )  # fmt: skip
 MISH = (  # mish'(-a) (2 + 2e + e^2)^2/e = (root - a) P(a - 1.2), e = exp(-a), |a - 1.2| <= 0.3
     6.390908241271973, -2.243833303451538, 1.2734856605529785, -0.5515193939208984, 0.20892615616321564,
     -0.07153697311878204,
-)  # fmt: skip
-GELU_TANH = (  # 1 - a u'(a) sigma(u(a)) = sigma(u(a)) (root - a) P(a - 0.775), |a - 0.775| <= 0.225
-    2.463111162185669, 0.11784818023443222, 0.395402193069458, -0.07326453179121017, 0.02944093570113182,
-    -0.010910820215940475,
 )  # fmt: skip
 GELU_VALUE = (  # Phi(-a) = exp(-a^2/2) P(t)/(a + 4), t = (a - 4)/(a + 4), 0 <= a <= 14.5
     0.7552851438522339, -0.607896625995636, 0.38713645935058594, -0.18652290105819702, 0.06040900945663452,
@@ -42,10 +41,9 @@ GELU_SLOPE = (  # Phi(-a) - a phi(a) = exp(-a^2/2) (root - a) P(t), the same t
     -0.0017928056186065078, -0.00017570318595971912, 0.00018671528960112482, 1.5784808056196198e-05,
 )  # fmt: skip
 
-# Where -silu', -mish', -gelu' and the tanh form's cross 0, as the nearest float32 and the rest.
+# Where -silu', -mish' and -gelu' cross 0, as the nearest float32 and the rest.
 SILU_ROOT = (1.2784645557403564, -1.2979282537628478e-08)
 MISH_ROOT = (1.1924312114715576, 3.0439375464652585e-09)
-GELU_TANH_ROOT = (0.7524614334106445, -1.1339627903339533e-08)
 GELU_ROOT = (0.7517915368080139, -1.211444988769017e-08)
 
 
@@ -110,16 +108,34 @@ def _exp_below_jvp(primals, tangents):
     return y, y * (tangents[0] + tangents[1])
 
 
-def tanh(x: jax.Array) -> jax.Array:
-    """tanh from exp(-2|x|) - 1, which is ``s p + (s - 1)`` and so keeps its digits near 0.
+def exp(u: jax.Array) -> jax.Array:
+    """exp(u) for ``abs(u) <= limit(u)``, in three quarters of the time of XLA's; it is not differentiated."""
+    if is_wide(u):
+        return jnp.exp(u)
+    s, p = _exp_parts(u)
+    return s + s * p
 
-    The sign comes last, for then XLA fuses a chain of layers: it keeps a division that two others use in memory.
-    """
+
+def limit(u: jax.Array) -> float:
+    """How far from 0 ``exp`` reaches, in the type of ``u``."""
+    return 700.0 if is_wide(u) else 88.0
+
+
+def tanh(x: jax.Array) -> jax.Array:
+    """tanh from exp(2|x|) - 1, which is ``s p + (s - 1)`` and so keeps its digits near 0; it is not differentiated."""
     if is_wide(x):
         return jnp.tanh(x)
-    s, p = _exp_parts(-2 * jnp.minimum(jnp.abs(x), 10.0))  # past it tanh rounds to 1
+    s, p = _exp_parts(2 * jnp.minimum(jnp.abs(x), 10.0))  # past it tanh rounds to 1
     m = s * p + (s - 1)
-    return jnp.copysign(m / (m + 2), x)
+    return with_sign(m / (m + 2), x)
+
+
+def with_sign(magnitude: jax.Array, x: jax.Array) -> jax.Array:
+    """``magnitude``, which is not negative, with the sign of ``x``; jnp.copysign takes three times as long."""
+    if is_wide(x):
+        return jnp.copysign(magnitude, x)
+    sign = jax.lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(0x80000000)
+    return jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(magnitude, jnp.uint32) | sign, jnp.float32)
 
 
 def tanh_gap(x: jax.Array) -> jax.Array:

@@ -1,8 +1,9 @@
 """``x`` times a smooth step: swish, gelu and mish; and glu, one half of ``x`` times a step of the other.
 
-Swish and gelu are written with ``a = |x|`` and the tail ``q`` of the step at ``-a``: the value is ``max(x, 0) - a q``,
-and the derivative is ``g`` for x < 0 and ``1 - g`` for x >= 0, where ``g`` is the slope at ``-a``. Nothing cancels but
-at the root of ``g``, which is taken out as a factor, and nothing is infinite. Mish is a quotient of powers of exp(-a).
+Values alone are ``x/(1 + exp(-u))``. With derivatives, swish and gelu are written with ``a = |x|`` and the tail ``q``
+of the step at ``-a``: the value is ``max(x, 0) - a q``, and the derivative is ``g`` for x < 0 and ``1 - g`` for x >= 0,
+where ``g`` is the slope at ``-a``. Nothing is infinite, and nothing cancels but at the root of ``g``, which swish and
+gelu take out as a factor. Mish is a quotient of powers of exp(-a).
 """
 
 import math
@@ -15,25 +16,41 @@ from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
 from jaxdict.activations import _kernels
 from jaxdict.activations._kernels import high_part, near_root, polynomial
-from jaxdict.activations.sigmoids import sigmoid
+from jaxdict.activations.sigmoids import _sigmoid
 
 _FAR = 800.0  # exp(-800) is 0 in float64 too
+
+
+def _step_tail(u):
+    """sigma(-|u|), and the slope of ``u sigma(u)`` at -|u|."""
+    a = jnp.minimum(jnp.abs(u), _FAR)
+    e = _kernels.exp_below(-a)
+    q = e / (1 + e)
+    bracket = (1 - a) + a * q
+    if not _kernels.is_wide(u):
+        at_root = (1 - q) * near_root(a, _kernels.SILU_ROOT, polynomial(a - 1.3, _kernels.SILU))
+        bracket = jnp.where(jnp.abs(a - 1.3) < 0.3, at_root, bracket)
+    return q, q * bracket
+
+
+def _silu(x):
+    q, g = _step_tail(x)
+    return jnp.maximum(x, 0) - jnp.minimum(jnp.abs(x), _FAR) * q, (jnp.where(x >= 0, 1 - g, g),)
 
 
 def _swish(x, beta):
     largest = jnp.finfo(x.dtype).max
     finite = jnp.clip(x, -largest, largest)  # inf times a tail of 0 would be NaN
     u = beta * finite
-    a = jnp.minimum(jnp.abs(u), _FAR)
-    q = jax.lax.logistic(-a)
+    q, g = _step_tail(u)
     tail = finite * q
-    bracket = (1 - a) + a * q
-    if not _kernels.is_wide(x):
-        at_root = (1 - q) * near_root(a, _kernels.SILU_ROOT, polynomial(a - 1.3, _kernels.SILU))
-        bracket = jnp.where(jnp.abs(a - 1.3) < 0.3, at_root, bracket)
-    g = q * bracket
-    value = jnp.where(u >= 0, x - tail, tail)
-    return value, (jnp.where(u >= 0, 1 - g, g), tail * (finite * (1 - q)))
+    return jnp.where(u >= 0, x - tail, tail), (jnp.where(u >= 0, 1 - g, g), tail * (finite * (1 - q)))
+
+
+def _gated_by(x, u):
+    """x sigma(u) where nothing is differentiated; 0 where sigma(u) is, so that a shut gate holds infinity back."""
+    end = _kernels.limit(u)
+    return jnp.where(u > -end, x, 0.0) / (1 + _kernels.exp(-jnp.clip(u, -end, end)))
 
 
 @entry(
@@ -46,7 +63,6 @@ def _swish(x, beta):
     conventions={"torch": "F.silu, beta fixed at 1", "keras": "silu, beta fixed at 1", "jax": "silu, beta fixed at 1"},
     see_also=("gelu", "mish", "glu", "sigmoid"),
 )
-@closed_form(_swish)
 def swish(x: jax.typing.ArrayLike, beta: jax.typing.ArrayLike = 1.0) -> jax.Array:
     """Swish, ``x*sigmoid(beta*x)``; SiLU at ``beta = 1``.
 
@@ -60,7 +76,13 @@ def swish(x: jax.typing.ArrayLike, beta: jax.typing.ArrayLike = 1.0) -> jax.Arra
     Raises:
       TypeError: complex input.
     """
-    return _swish(x, beta)[0]
+    if isinstance(beta, (int, float)) and beta == 1:
+        return _silu_core(x)
+    return _swish_core(x, _check.number("beta", beta))
+
+
+_silu_core = closed_form(_silu)(lambda x: _gated_by(x, x))
+_swish_core = closed_form(_swish)(lambda x, beta: _swish(x, beta)[0])
 
 
 def _gelu_exact(x):
@@ -78,9 +100,9 @@ def _gelu_exact(x):
     v = 1 / total
     correction = v * ((1 - v * total) - v * ((4 - total) + a))
     t = (1 - 8 * v) - 8 * correction
-    v = v + correction
-    tail = a * density * (v * polynomial(t, _kernels.GELU_VALUE))
-    g = density * near_root(a, _kernels.GELU_ROOT, polynomial(t, _kernels.GELU_SLOPE))
+    tail = a * density * ((v + correction) * polynomial(t, _kernels.GELU_VALUE))
+    # The slope does not need the step, and a quotient of its own is quicker than one that XLA keeps for two.
+    g = density * near_root(a, _kernels.GELU_ROOT, polynomial((a - 4) / total, _kernels.GELU_SLOPE))
     return jnp.maximum(x, 0) - tail, (jnp.where(x >= 0, 1 - g, g),)
 
 
@@ -90,22 +112,20 @@ _GELU_CUBIC = _GELU_LINEAR * 0.044715
 
 def _gelu_tanh(x):
     a = jnp.minimum(jnp.abs(x), 40.0 if _kernels.is_wide(x) else 12.0)
-    # exp(-a w) in two parts again, from the high parts of both.
-    w = _GELU_LINEAR + _GELU_CUBIC * a * a
-    high, high_w = high_part(a), high_part(w)
-    e = _kernels.exp_below(-(high * high_w), -(high * (w - high_w) + (a - high) * w))
+    e = _kernels.exp_below(-a * (_GELU_LINEAR + _GELU_CUBIC * (a * a)))
     q = e / (1 + e)
-    steepness = a * (_GELU_LINEAR + 3 * _GELU_CUBIC * a * a)
-    bracket = (1 - steepness) + steepness * q
-    if not _kernels.is_wide(x):
-        at_root = (1 - q) * near_root(a, _kernels.GELU_TANH_ROOT, polynomial(a - 0.775, _kernels.GELU_TANH))
-        bracket = jnp.where(jnp.abs(a - 0.775) < 0.225, at_root, bracket)
-    g = q * bracket
+    g = q * (1 - (1 - q) * (a * (_GELU_LINEAR + 3 * _GELU_CUBIC * (a * a))))
     return jnp.maximum(x, 0) - a * q, (jnp.where(x >= 0, 1 - g, g),)
 
 
+def _gelu_tanh_value(x):
+    end = 20.0 if _kernels.is_wide(x) else 10.0
+    c = jnp.clip(x, -end, end)
+    return jnp.where(x > -end, x, 0.0) / (1 + _kernels.exp(-c * (_GELU_LINEAR + _GELU_CUBIC * (c * c))))
+
+
 _exact = closed_form(_gelu_exact)(lambda x: _gelu_exact(x)[0])
-_approximate = closed_form(_gelu_tanh)(lambda x: _gelu_tanh(x)[0])
+_approximate = closed_form(_gelu_tanh)(_gelu_tanh_value)
 
 
 @entry(
@@ -187,15 +207,14 @@ def mish(x: jax.typing.ArrayLike) -> jax.Array:
     return _mish(x)[0]
 
 
-def _gated(x, gate):
-    openness = sigmoid(gate)
+def _glu(x, gate):
+    openness, (slope,) = _sigmoid(gate)
     largest = jnp.finfo(x.dtype).max
-    finite = jnp.clip(x, -largest, largest)
-    # A gate that is shut lets nothing pass, not even infinity.
-    return jnp.where(openness == 0, 0.0, x * openness), (openness, finite * (openness * sigmoid(-gate)))
+    value = jnp.where(openness == 0, 0.0, x * openness)  # a shut gate lets nothing pass, not even infinity
+    return value, (openness, jnp.clip(x, -largest, largest) * slope)
 
 
-_gate = closed_form(_gated)(lambda x, gate: _gated(x, gate)[0])
+_glu_core = closed_form(_glu)(_gated_by)
 
 
 @entry(
@@ -233,7 +252,7 @@ def glu(x: jax.typing.ArrayLike, *, axis: int = -1) -> jax.Array:
     if x.shape[axis] % 2:
         raise ValueError(f"x must have an even size along axis {axis}, to be halved; got shape {x.shape}")
     values, gates = jnp.split(x, 2, axis)
-    return _gate(values, gates)
+    return _glu_core(values, gates)
 
 
 __all__ = ["gelu", "glu", "mish", "swish"]

@@ -124,8 +124,9 @@ def hard_tanh(x: jax.typing.ArrayLike) -> jax.Array:
 
 
 def _hard_sigmoid(x, alpha):
-    value, (slope, _, _, by_alpha) = _ramp(x, 0.0, 1.0, alpha)
-    return value, (slope, by_alpha)
+    value = jnp.clip((x + alpha) / (2 * alpha), 0, 1)  # the sum is exact, or nearly, where the ramp begins
+    by_alpha = jnp.where(jnp.abs(x) <= alpha, -x / (2 * alpha * alpha), 0.0)
+    return value, (_middle(x, alpha, 0.5 / alpha, 0.0), by_alpha)
 
 
 _hard_sigmoid_core = closed_form(_hard_sigmoid)(lambda x, alpha: _hard_sigmoid(x, alpha)[0])
@@ -166,9 +167,8 @@ def hard_sigmoid(x: jax.typing.ArrayLike, alpha: jax.typing.ArrayLike = 2.0) -> 
 
 
 def _hard_swish(x):
-    gate = _ramp(x, 0.0, 1.0, 3.0)[0]
-    value = jnp.where(x < -3, 0.0, x * gate)  # inf times a closed gate would be NaN
-    return value, (_middle(x, 3.0, (2 * x + 3) / 6, jnp.where(x > 0, 1.0, 0.0)),)
+    value = jnp.where(x < -3, 0.0, x * jnp.clip((x + 3) / 6, 0, 1))  # inf times a closed gate would be NaN
+    return value, (jnp.where(x > 3, 1.0, jnp.where(x < -3, 0.0, (2 * x + 3) * (1 / 6))),)
 
 
 @entry(

@@ -85,12 +85,12 @@ def log_sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
 
 
 def _squareplus(x, b):
-    largest = float(jnp.finfo(x.dtype).max)
-    a = jnp.minimum(jnp.abs(x), largest)
-    near = jnp.minimum(a, math.sqrt(largest) / 2)  # beyond, a^2 overflows, and b adds nothing to it
+    a = jnp.minimum(jnp.abs(x), float(jnp.finfo(x.dtype).max))
+    near = jnp.minimum(a, 0.49 * math.sqrt(float(jnp.finfo(x.dtype).max)))  # beyond, its square overflows
     square = near * near + b
-    root = jnp.sqrt(square)
-    tail = b / 2 / (jnp.maximum(root, a) + a)  # (root - a)/2, without the cancellation
+    root = jnp.sqrt(square) if _kernels.is_wide(x) else square * jax.lax.rsqrt(square)  # the quicker one, to 2 units
+    total = (root - near) + 2 * a  # the root of x^2 + b, and |x|
+    tail = b / 2 / total  # (root - a)/2, without the cancellation
     slope = b / 2 / (square + a * root)
     return jnp.maximum(x, 0) + tail, (jnp.where(x >= 0, 1 - slope, slope), 0.25 / root)
 
@@ -128,13 +128,10 @@ def squareplus(x: jax.typing.ArrayLike, *, b: jax.typing.ArrayLike = 4.0) -> jax
     return _squareplus_core(x, _check.number("b", b, above=0))
 
 
-def _bell(e):
-    """sigma(x) sigma(-x), given ``e = exp(-|x|)``; (1 + e)^2 multiplied out is rounded once."""
-    return e / (1 + e * (2 + e))
-
-
 def _sigmoid(x):
-    return jax.lax.logistic(x), (_bell(_kernels.exp_below(-jnp.abs(x))),)
+    e = _kernels.exp_below(-jnp.abs(x))
+    q = e / (1 + e)  # sigma(-|x|), with all digits
+    return jnp.where(x >= 0, 1 - q, q), (q * (1 - q),)
 
 
 @entry(
@@ -163,11 +160,18 @@ def sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
     Raises:
       TypeError: complex input.
     """
-    return jax.lax.logistic(x)
+    end = _kernels.limit(x)  # type: ignore[arg-type]  # an array by now
+    e = _kernels.exp(jnp.clip(x, -end, end))
+    return e / (1 + e)
 
 
 def _tanh(x):
-    return _kernels.tanh(x), (4 * _bell(_kernels.exp_below(-2 * jnp.abs(x))),)
+    e = _kernels.exp_below(-2 * jnp.abs(x))
+    q = 2 * e / (1 + e)  # 1 - |tanh(x)|, with all digits
+    square = x * x
+    near = x * (1 + square * _kernels.polynomial(square, _kernels.TANH_NEAR))
+    y = jnp.tanh(x) if _kernels.is_wide(x) else jnp.where(square < 0.36, near, jnp.where(x < 0, q - 1, 1 - q))
+    return y, (q * (2 - q),)
 
 
 @entry(

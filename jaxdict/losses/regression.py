@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
 from jaxdict.activations._kernels import is_wide, log1p, polynomial
+from jaxdict.activations.sigmoids import _tanh as _tanh_rule
 from jaxdict.losses._shared import add_up, average, pair, scalar
 
 _KINK = "S0 {}: the derivative |d|/d is undefined at d = 0; here it is 0 there."
@@ -227,30 +228,15 @@ def huber(
     return add_up(_huber(p - y, delta), axis, where)
 
 
-# ln(cosh d) = d²(1/2 + d² P(d²)) below 0.8, tanh d = d(1 + d² P(d²)) below 0.6.
+# ln(cosh d) = d²(1/2 + d² P(d²)) below 0.8.
 _LOG_COSH = (
     -0.08333330601453781, 0.02222139574587345, -0.0067376187071204185, 0.002146853832527995, -0.00063858618967399,
     0.00012344183051027358,
 )  # fmt: skip
-_TANH = (-0.33333298563957214, 0.13331936299800873, -0.05378471687436104, 0.02079862542450428, -0.005897966679185629)
 
 
-def _log_cosh_slope(d):
-    if is_wide(d):
-        return jnp.tanh(d)
-    a, square = jnp.abs(d), d * d
-    e = jnp.exp(-2 * a)
-    return jnp.where(a < 0.6, d * (1 + square * polynomial(square, _TANH)), jnp.sign(d) * (1 - 2 * e / (1 + e)))
-
-
-def _bell(d):
-    q = 2 * jax.lax.logistic(-2 * jnp.abs(d))
-    return q * (2 - q)
-
-
-@closed_form(lambda d: (_log_cosh_slope(d), (_bell(d),)))
-def _tanh(d):
-    return _log_cosh_slope(d)
+# The slope, by the rule of tanh, whose value is closer than that of tanh alone.
+_tanh = closed_form(_tanh_rule)(lambda d: _tanh_rule(d)[0])
 
 
 def _log_cosh_value(d):
