@@ -6,7 +6,7 @@ DEV := $(VENV)/.dev
 BENCH := .venv-bench
 CONFIG ?= configs/digits_mlp.toml
 
-.PHONY: train test test-slow lint docs bench clean
+.PHONY: train test test-slow lint docs bench parity clean
 
 train: $(TRAIN)  ## train the default config on the bundled digits
 	$(BIN)/jaxdict train $(CONFIG)
@@ -30,7 +30,14 @@ bench: $(BENCH)/.installed  ## measure beside the peers; writes benchmarks/resul
 	$(BENCH)/bin/python benchmarks/imports.py
 	$(BENCH)/bin/python benchmarks/quality.py
 	$(BENCH)/bin/python benchmarks/accuracy.py
+	$(BENCH)/bin/python benchmarks/accuracy_vectors.py
 	$(BENCH)/bin/python benchmarks/speed.py
+	$(BENCH)/bin/python benchmarks/optimizers.py
+
+parity: $(BENCH)/.installed  ## beside the live frameworks over random configurations; writes benchmarks/results
+	$(BENCH)/bin/python benchmarks/parity_torch.py
+	$(BENCH)/bin/python benchmarks/parity_keras.py
+	$(BENCH)/bin/python benchmarks/parity_formulas.py
 
 # One environment, in two layers: what training needs, and what tests and linters need on top.
 $(TRAIN): pyproject.toml

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         optimizers,
         penalties,
         plots,
+        port,
+        race,
         runner,
         schedules,
         train,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 _ROOMS = (
     "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data", "dictionary",
     "distributions", "history", "initializers", "layers", "losses", "metrics", "models", "noise", "normalization",
-    "optimizers", "penalties", "plots", "runner", "schedules", "train",
+    "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "train",
 )  # fmt: skip
 _HOMES = {
     "entries": "dictionary", "lookup": "dictionary", "search": "dictionary", "Run": "runner", "fit": "runner",
@@ -54,7 +56,7 @@ __all__ = [
     "Run", "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data",
     "dictionary", "distributions", "entries", "fit", "history", "initializers", "layers", "load_run", "lookup",
     "losses", "metrics", "models", "noise", "normalization", "observers", "optimizers", "penalties", "plots",
-    "runner", "schedules", "search", "show_versions", "train",
+    "port", "race", "runner", "schedules", "search", "show_versions", "train",
 ]  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class _Typed(tuple):
         return hash((tuple(self), tuple(map(type, self))))
 
     def __eq__(self, other: Any) -> bool:
-        return tuple.__eq__(self, other) and tuple(map(type, self)) == tuple(map(type, other))
+        return isinstance(other, tuple) and tuple(self) == tuple(other) and [*map(type, self)] == [*map(type, other)]
 
 
 def _freeze(value: Any) -> Any:

@@ -331,7 +331,7 @@ class _Writer:
                 base = self.paren(left, ATOM)
                 return _Part(self.power(base, right.text if self.tex else self.paren(right, 0)), POWER)
             case _:
-                joint = r" \bmod " if self.tex else " mod "
+                joint = r" \;\operatorname{mod}\; " if self.tex else " mod "
                 return _Part(f"{self.paren(left, PRODUCT)}{joint}{self.paren(right, POWER)}", PRODUCT)
 
     def function(self, name: str, arguments: list[ast.expr]) -> _Part:

@@ -168,6 +168,53 @@ def predict(
     typer.echo(f"{len(next(iter(columns.values())))} predictions in {out}")
 
 
+# --- the race ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+@_guarded
+def race(
+    optimizers: Annotated[str | None, typer.Option(help="Who races; all when left out.", metavar="A,B,…")] = None,
+    function: Annotated[str, typer.Option(help="Or package.module:name of your own.", metavar="NAME")] = "beale",
+    start: Annotated[list[str] | None, typer.Option(help="Where from, once for each.", metavar="X,Y")] = None,
+    rates: Annotated[str | None, typer.Option(help="Learning rates to search.", metavar="LO:HI:N")] = None,
+    steps: Annotated[int | None, typer.Option(help="At most so many; 10,000 by default.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Distance that counts as there; 0.01 by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A .png, .svg, .pdf, .gif or .html to write.")] = None,
+) -> None:
+    """Let optimizers race on a function of two numbers, each at the rate that a search chooses."""
+    if out is not None:
+        jd.race.writer_of(out)
+    run = jd.race.run(
+        None if optimizers is None else optimizers.split(","),
+        function=function,
+        starts=jd.race.read_starts(start) if start else None,
+        rates=jd.race.RATES if rates is None else jd.race.read_rates(rates),
+        steps=jd.race.STEPS if steps is None else steps,
+        tolerance=jd.race.TOLERANCE if tolerance is None else tolerance,
+    )
+    jd.race.print_table(run)
+    if out is not None:
+        jd.race.write(run, out)
+        typer.echo(f"\n{out}")
+
+
+# --- from other frameworks --------------------------------------------------------------------------------------------
+
+
+@app.command()
+@_guarded
+def port(
+    source: Annotated[str | None, typer.Argument(help="Text or a file; standard input if left out.")] = None,
+    name: Annotated[str | None, typer.Option("--as", help="Its name, where a saved state has none.")] = None,
+) -> None:
+    """Say an optimizer of PyTorch or Keras in jaxdict, and what differs: a call, a repr, a config, saved groups."""
+    if source is None and sys.stdin.isatty():
+        raise ValueError("give the optimizer as text, as a file, or on standard input")
+    text = sys.stdin.read() if source in (None, "-") else jd.port.read_source(str(source))
+    typer.echo(jd.port.translate(text, name=name))
+
+
 # --- looking things up ------------------------------------------------------------------------------------------------
 
 

@@ -116,7 +116,7 @@ class _Job:
         streams = streams_of(a["metrics"])
         self._enter(a, loss)
         chosen = tuple(a["observers"])
-        if not any(o.monitor for o in chosen):
+        if not any(o.monitor and o.scale is None for o in chosen):  # what scales keeps no parameters
             chosen = (observers_room.best(), *chosen)
         self.plan = Plan(
             model=model, loss=loss, optimizer=optimizer, penalty=penalty, augment=a["augment"],
@@ -286,9 +286,10 @@ class _Job:
         assert self.source is not None
         old = jax.tree.map(jnp.copy, carry.train)
         key = jax.random.fold_in(self.keys.steps, carry.epoch)
+        scale = observers_room.scale_of(self.plan.observers, carry.memories)
         train, sums, number = carry.train, None, 0
         for stacked in self.source.chunks():
-            train, sums = self.program.chunk(train, sums, stacked, key, np.int32(number), self.hyperparameters)
+            train, sums = self.program.chunk(train, sums, stacked, key, np.int32(number), self.hyperparameters, scale)
             number += count_of(stacked)
             if interrupt.asked:
                 # An epoch that was cut short is undone, so that what is kept ends at an epoch.

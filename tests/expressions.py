@@ -1,5 +1,6 @@
 """Runs and differentiates the expressions of entries, and compares them with the code in float64."""
 
+import functools
 import inspect
 import itertools
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import sympy
 
+import beyond_gradients
 from jaxdict import _expression
 from jaxdict._entry import Entry
 
@@ -142,18 +144,40 @@ def check_optimizer(entry: Entry, **options) -> None:
     names = symbols_of(entry)
     given = {**entry.defaults, **options}
     scope = {names[n]: v for n, v in given.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    beyond = beyond_gradients.of(entry.name)
     rng = np.random.default_rng(8)
-    gradients = rng.normal(0.2, 1.5, (12, 4)) * np.logspace(0, -3, 12)[:, None]
-    theta = rng.normal(size=4)
-    variables = {n: np.zeros(4) for n in _expression.names(entry.expression) - set(scope) - {"theta", "g", "t"}}
+    fall = np.logspace(0, -3, 12).reshape(-1, *[1] * len(beyond.shape))
+    gradients = rng.normal(0.2, 1.5, (12, *beyond.shape)) * fall
+    theta = rng.normal(size=beyond.shape)
+    read = _expression.names(entry.expression)
+    held = "y" if "y" in read else "theta"  # what the caller holds; both begin at the same place
+    variables = {n: np.zeros(beyond.shape) for n in read - set(scope) - {"theta", "y", "g", "t"}}
+    vocabulary = beyond_gradients.vocabulary()
     with jax.enable_x64(True):
         params = jnp.asarray(theta)
-        transformation = entry.function(**options)
+        transformation = entry.function(**{**options, **beyond.options})
         state = transformation.init(params)
+        update = functools.partial(transformation.update, **beyond.extra)
+        update = jax.jit(update) if beyond.heavy else update
         for t, g in enumerate(gradients, 1):
-            variables = {**variables, **_expression.evaluate(
-                entry.expression, scope | variables | {"theta": theta, "g": g, "t": t})}  # fmt: skip
-            theta = variables["theta"] if "theta" in variables else theta + variables["g"]  # a link of a chain: g alone
-            updates, state = transformation.update(jnp.asarray(g), state, params)
+            g = beyond.gradient(theta) if beyond.gradient else g
+            slope = (lambda _, g=g: g) if "g(" in entry.expression else g  # taken elsewhere, where that is said
+            given = scope | {"theta": theta, "y": theta} | variables | beyond.scope(theta, g) | {"g": slope, "t": t}
+            variables = {**variables, **_expression.evaluate(entry.expression, given, vocabulary)}
+            theta = variables[held] if held in variables else theta + variables["g"]  # a link of a chain: g alone
+            updates, state = update(jnp.asarray(g), state, params)
             params = optax.apply_updates(params, updates)
             agree(params, theta, f"step {t}", rtol=1e-11)
+
+
+def check_example_rule(entry: Entry, rate: float = 0.3) -> None:
+    """Twelve examples through a rule that goes by examples and not by gradients, one unit: as it is shown."""
+    rng = np.random.default_rng(8)
+    shown = {"w": rng.normal(size=4), "b": np.array([0.3])}
+    params = {"kernel": jnp.asarray(shown["w"][:, None], jnp.float32), "bias": jnp.asarray(shown["b"], jnp.float32)}
+    for x, y in zip(rng.normal(0.2, 1.5, (12, 4)), rng.integers(0, 2, (12, 1)), strict=True):
+        given = shown | {"x": x, "y": y, symbols_of(entry)["learning_rate"]: rate}
+        shown = shown | _expression.evaluate(entry.expression, given)
+        params = entry.function(params, x, y, learning_rate=rate)
+        agree(params["kernel"][:, 0], shown["w"], "weights", rtol=1e-5, atol=1e-6)
+        agree(params["bias"], shown["b"], "bias", rtol=1e-5, atol=1e-6)

@@ -35,7 +35,9 @@ def each(kind):
 # Values of parameters away from their defaults, by argument name: a parameter without one fails the test.
 OTHER = {"alpha": 0.7, "negative_slope": 0.23, "beta": 1.6, "delta": 0.6, "strength": 0.3, "momentum": 0.83,
          "learning_rate": 0.07, "b1": 0.8, "b2": 0.97, "eps": 1e-3, "minimum": -0.8, "maximum": 1.9, "lower": 0.2,
-         "upper": 0.45, "threshold": 0.9, "b": 2.3, "gamma": 1.3, "variance": 1.7}  # fmt: skip
+         "upper": 0.45, "threshold": 0.9, "b": 2.3, "gamma": 1.3, "variance": 1.7,
+         "weight_decay": 0.04, "damping": 0.3, "decay": 0.8, "rho": 0.85, "eps_root": 2e-3,
+         "momentum_decay": 0.3}  # fmt: skip
 
 
 def others(entry):
@@ -85,6 +87,9 @@ def test_penalty(entry):
 
 @each("optimizer")
 def test_optimizer(entry):
+    if "params" in expressions.symbols_of(entry):
+        expressions.check_example_rule(entry)
+        return
     given = {"learning_rate": 0.02, "max_value": 0.4, "max_norm": 0.9, "strength": 0.1}
     required = {name: value for name, value in given.items() if name in expressions.symbols_of(entry)}
     expressions.check_optimizer(entry, **required)
@@ -93,12 +98,21 @@ def test_optimizer(entry):
 
 @each("schedule")
 def test_schedule(entry):
-    given = {"value": 0.4, "init_value": 0.3, "final_value": 0.02, "decay_steps": 7, "decay_rate": 0.6}
+    parts = {"f": jd.schedules.constant(0.4), "g": jd.schedules.inverse_time(0.2, 3, 0.9)}
+    given = {"value": 0.4, "init_value": 0.3, "final_value": 0.02, "decay_steps": 7, "decay_rate": 0.6, "step_size": 4,
+             "cycle_steps": 5, "total_steps": 11, "peak_value": 0.5, "min_value": 0.1, "max_value": 0.6,
+             "warmup_steps": 4, "boundaries": (2, 6), "values": (0.3, 0.2, 0.05), "schedule": parts["g"],
+             "schedules": tuple(parts.values())}  # fmt: skip
     names = expressions.symbols_of(entry)
     options = {n: given[n] for n in names if n in given}
+    if entry.name == "join":
+        options["boundaries"] = (6,)
     schedule = entry.function(**options)
+    scope = parts | {names[n]: v for n, v in {**entry.defaults, **options}.items() if v is not None}
+    scope = {n: np.asarray(v) if isinstance(v, tuple) and n != "schedules" else v for n, v in scope.items()}
+    vocabulary = _expression.numpy_vocabulary(None) | {"take": lambda values, at: values[int(np.ravel(at)[0])]}
     for t in (0, 1, 3, 7, 20):
-        shown = _expression.evaluate(entry.expression, {names[n]: v for n, v in options.items()} | {"t": t})
+        shown = np.ravel(_expression.evaluate(entry.expression, scope | {"t": t}, vocabulary))[0]
         expressions.agree(schedule(t), shown, f"step {t}", rtol=2e-6)
         expressions.agree(jax.jit(schedule)(t), shown, f"step {t}, traced", rtol=2e-6)
 
@@ -220,18 +234,26 @@ def test_augmentation(entry):
 @each("observer")
 def test_observer(entry):
     values = [3.0, 2.5, 2.45, 2.9, 2.44, 2.0, 2.1]
-    options = {"min_delta": 0.1, "patience": 3} if entry.name == "early_stopping" else {}
+    options = {
+        "early_stopping": {"min_delta": 0.1, "patience": 3}, "plateau": {"patience": 2, "rtol": 0.1, "cooldown": 1},
+    }.get(entry.name, {})  # fmt: skip
     observer = entry.function(monitor="m", **options)
     snapshot = jd.train.observers.Snapshot({"w": jnp.zeros(2)}, {}, jnp.int32(0), {"m": jnp.float32(0)})
     memory = observer.init(snapshot)
-    shown = {"best": np.inf, "wait": 0}
+    names = expressions.symbols_of(entry)
+    numbers = {names[n]: v for n, v in {**entry.defaults, **options}.items() if isinstance(v, (int, float))}
+    shown = {"best": np.inf, "wait": 0, "s": 1.0, "c": 0}
     for epoch, value in enumerate(values, 1):
         memory, stop = observer.update(memory, snapshot._replace(epoch=jnp.int32(epoch), row={"m": jnp.float32(value)}))
-        shown |= _expression.evaluate(entry.expression, shown | {"m": value, "delta": options.get("min_delta", 0.0)})
+        shown |= _expression.evaluate(entry.expression, numbers | shown | {"m": value})
+        if entry.name == "plateau":
+            expressions.agree(memory, [shown[n] for n in ("s", "best", "wait", "c")], f"epoch {epoch}", rtol=1e-6)
+            continue
         assert float(memory.value) == np.float32(shown["best"])
         if options:
             assert int(memory.wait) == shown["wait"]
             assert bool(stop) == (shown["wait"] >= options["patience"])
+    assert entry.name != "plateau" or shown["s"] < 1
 
 
 @pytest.mark.parametrize("entry", by_kind["layer"] + by_kind["model"], ids=ids(by_kind["layer"] + by_kind["model"]))

@@ -79,6 +79,24 @@ optimizer adam | S1 1.6 | near 1
 optimizer adam | S2 11.3.5 | hats
 optimizer adam | S3 | Algorithm 8.7
 optimizer adam | S4 | 6.57
+optimizer adagrad | S0 6.4 | of their squares
+optimizer adagrad | S1 1.3 | 4.2 arrives
+optimizer adagrad | S4 | own squares
+optimizer rmsprop | S0 6.5 | x squared
+optimizer rmsprop | S2 11.3.4 | must divide
+optimizer rmsprop | S2 11.3.4 | cycle
+optimizer rmsprop | S4 | inside it
+optimizer adadelta | S0 6.6 | takes the place
+optimizer adadelta | S1 1.4 | hidden one
+optimizer adadelta | S1 1.4 | Delta theta
+optimizer adamax | S0 6.7.1 | 0/0
+optimizer adamax | S2 11.3.5 | must divide
+optimizer nadam | S0 6.8 | 1.47 g
+optimizer nadam | S0 6.8 | 2015
+optimizer nesterov | S0 6.3 | next step
+optimizer nesterov_sutskever | S1 1.2 | nabla
+optimizer nesterov_bengio | S4 | wrong way
+optimizer perceptron_rule | S2 10.1.3 | -1, 0 or 1
 """
 ROWS = [tuple(part.strip() for part in line.split("|")) for line in KNOWN.strip().splitlines()]
 

@@ -99,7 +99,10 @@ FUNCTIONS = list(public_functions())
 POSITIONAL_OPTIONS = {"negative_slope", "alpha", "beta"}  # the one shape parameter that may be positional
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+OURS = [p for p in FUNCTIONS if not p.id.startswith("compat.")]  # there the other framework's order of arguments holds
+
+
+@pytest.mark.parametrize("function", OURS)
 def test_key_comes_first_where_it_is_required(function):
     parameters = list(inspect.signature(function).parameters.values())
     for position, parameter in enumerate(parameters):
@@ -107,7 +110,7 @@ def test_key_comes_first_where_it_is_required(function):
             assert position == 0 or parameter.kind is parameter.KEYWORD_ONLY
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", OURS)
 def test_options_are_keyword_only(function):
     for parameter in inspect.signature(function).parameters.values():
         if parameter.default is parameter.empty or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):

@@ -1,637 +1,428 @@
-"""Optimizers, clipping and decay against optax and against their own rules, executed in NumPy float64."""
+"""The rules of optimizers: against their expressions and twins in NumPy float64, against optax, and the sources' slips.
 
-import inspect
-from typing import Any
+A trajectory has forty steps or more on a function that is curved, off-origin and asymmetric.
+"""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.test_util import check_grads
 
-from jaxdict import _expression, _registry, optimizers, penalties, schedules
+from jaxdict import optimizers, schedules
+from trajectories import START, executed, gradient, points, trajectory
 
-START = np.array([1.0, -2.0, 0.5])
-RULES = {"gradient_descent": 1e-3, "momentum": 1e-3, "adam": 0.05}
-
-
-def gradient(x: Any, xp: Any = jnp) -> Any:
-    """Of x0² + 10 x1⁴ - x0 x1 + x2² x0 + Σ log(1 + eˣ): curved, off-origin, asymmetric."""
-    parts = (2 * x[0] - x[1] + x[2] ** 2, 40 * x[1] ** 3 - x[0], 2 * x[2] * x[0])
-    return xp.stack(parts) + 1 / (1 + xp.exp(-x))
-
-
-def trajectory(optimizer, start=START, steps=50, scale=1.0):
-    """Parameters after every step, and the states."""
-
-    def step(carry, _):
-        params, state = carry
-        updates, state = optimizer.update(scale * gradient(params), state, params)
-        params = optax.apply_updates(params, updates)
-        return (params, state), (params, state)
-
-    start = jnp.asarray(start)
-    return jax.lax.scan(step, (start, optimizer.init(start)), None, length=steps)[1]
+MOMENTS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+# name -> (rate, what the expression's symbols are by default)
+RULES = {
+    "gradient_descent": (1e-3, {}),
+    "momentum": (1e-3, {"mu": 0.9}),
+    "nesterov": (1e-3, {"mu": 0.9}),
+    "nesterov_sutskever": (1e-3, {"mu": 0.9}),
+    "nesterov_bengio": (1e-3, {"mu": 0.9}),
+    "adagrad": (0.2, {"epsilon": 1e-8}),
+    "rmsprop": (0.02, {"rho": 0.9, "epsilon": 1e-8}),
+    "adadelta": (3.0, {"rho": 0.95, "epsilon": 1e-6}),
+    "adam": (0.05, MOMENTS),
+    "adam_uncorrected": (0.02, MOMENTS),
+    "adamax": (0.05, MOMENTS),
+    "nadam": (0.05, {"mu": 0.9, "nu": 0.999, "psi": 0.004, "epsilon": 1e-8}),
+    "amsgrad": (0.05, MOMENTS),
+}
 
 
-def points(optimizer, **options):
-    """The parameters alone, as NumPy."""
-    return np.asarray(trajectory(optimizer, **options)[0])
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("scheduled", [False, True], ids=["constant", "scheduled"])
+def test_the_expression_is_what_runs(name, scheduled):
+    rate, values = RULES[name]
+    rates = rate * 0.9 ** np.arange(40) if scheduled else np.full(40, rate)
+    optimizer = getattr(optimizers, name)(schedules.exponential(rate, 1, 0.9) if scheduled else rate)
+    path = points(optimizer, 40)
+    np.testing.assert_allclose(path, executed(name, values, rates), rtol=0, atol=1e-12)
+    assert np.abs(path - START).max() > 0.05
 
 
-def executed(name, values, rates, scale=1.0):
-    """The same by the entry's expression in NumPy."""
-    expression = _registry.find(name, "optimizer").expression
-    scope = {"theta": START, "v": 0.0, "m": 0.0, **values}
-    path = []
-    for t, rate in enumerate(rates, start=1):
-        scope |= {"g": scale * gradient(scope["theta"], np), "eta": rate, "t": t}
-        scope |= _expression.evaluate(expression, scope)
-        path.append(scope["theta"])
+def test_a_scan_is_the_same_and_the_state_tells_rate_and_count():
+    rates = 0.05 * 0.9 ** np.arange(50)
+    with jax.enable_x64(True):
+        path, states = trajectory(optimizers.nadam(schedules.exponential(0.05, 1, 0.9)))
+    np.testing.assert_allclose(path, executed("nadam", RULES["nadam"][1], rates), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(states.learning_rate, rates, rtol=1e-6)
+    np.testing.assert_array_equal(states.count, np.arange(1, 51))
+    products = np.cumprod(0.9 * (1 - 0.5 * 0.96 ** (np.arange(1, 51) / 250)))
+    np.testing.assert_allclose(states.q, 1 - products, rtol=1e-13)
+
+
+# ------------------------------------------------------------------------------------------------------- as optax
+
+o = optimizers
+RATE = schedules.exponential(0.02, 1, 0.95)
+UNCORRECTED = {"bias_correction_mu": False, "bias_correction_nu": False}
+PAIRS = {
+    "descent": (o.gradient_descent(1e-3), optax.sgd(1e-3)),
+    "momentum": (o.momentum(1e-3, momentum=0.8), optax.sgd(1e-3, momentum=0.8)),
+    "nesterov": (o.nesterov(1e-3, momentum=0.8), optax.sgd(1e-3, momentum=0.8, nesterov=True)),
+    "bengio": (o.nesterov_bengio(1e-3), optax.sgd(1e-3, momentum=0.9, nesterov=True)),
+    "adagrad": (o.adagrad(0.2, eps_root=1e-3, initial_accumulator_value=0.1), optax.adagrad(0.2, 0.1, 1e-3)),
+    "rmsprop": (o.rmsprop(RATE, decay=0.8, eps_root=1e-2), optax.rmsprop(RATE, 0.8, 1e-2)),
+    "rmsprop outside": (
+        o.rmsprop(RATE, eps=1e-2, eps_root=0), optax.rmsprop(RATE, 0.9, 1e-2, eps_in_sqrt=False)
+    ),
+    "rmsprop centered": (o.rmsprop(RATE, eps_root=1e-2, centered=True), optax.rmsprop(RATE, 0.9, 1e-2, centered=True)),
+    "rmsprop momentum": (o.rmsprop(RATE, momentum=0.7), optax.rmsprop(RATE, momentum=0.7)),
+    "rmsprop nesterov": (
+        o.rmsprop(RATE, momentum=0.7, nesterov=True), optax.rmsprop(RATE, momentum=0.7, nesterov=True)
+    ),
+    "adadelta": (o.adadelta(2.0, rho=0.8, eps_root=1e-4), optax.adadelta(2.0, 0.8, 1e-4)),
+    "adam": (o.adam(0.05), optax.adam(0.05)),
+    "adam options": (
+        o.adam(0.05, b1=0.7, b2=0.95, eps=1e-3, eps_root=1e-2), optax.adam(0.05, 0.7, 0.95, 1e-3, 1e-2)
+    ),
+    "adam memoryless": (o.adam(0.05, b1=0.0, b2=0.0), optax.adam(0.05, b1=0.0, b2=0.0)),
+    "adamax": (o.adamax(0.05, b1=0.8, b2=0.9), optax.adamax(0.05, b1=0.8, b2=0.9, eps=0.0)),
+    "nadam": (o.nadam(0.05, momentum_decay=None), optax.nadam(0.05)),
+    "nadam options": (
+        o.nadam(0.05, b1=0.8, b2=0.9, eps=1e-3, eps_root=1e-2, momentum_decay=None),
+        optax.nadam(0.05, 0.8, 0.9, 1e-3, 1e-2),
+    ),
+    "amsgrad": (o.amsgrad(0.05, b2=0.9, maximum="corrected"), optax.amsgrad(0.05, b2=0.9)),
+    "amsgrad of the paper": (
+        o.amsgrad(0.02, b2=0.9, bias_correction=False, eps=1e-3, eps_root=1e-2),
+        optax.chain(optax.scale_by_amsgrad(b2=0.9, eps=1e-3, eps_root=1e-2, **UNCORRECTED), optax.scale(-0.02)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_same_trajectory_as_optax(case):
+    ours, theirs = (points(f, 40) for f in PAIRS[case])
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+    assert np.abs(theirs - START).max() > 0.05
+
+
+BLOCKS = {
+    "adagrad": {"eps": 1e-3, "initial_accumulator_value": 0.1},
+    "rmsprop": {"decay": 0.8, "centered": True},
+    "adadelta": {"rho": 0.9},
+    "adam": {"b1": 0.8, "bias_correction": False},
+    "adamax": {"b2": 0.9, "eps": 1e-3},
+    "nadam": {"momentum_decay": 0.1, "mean": "constant"},
+    "amsgrad": {"b2": 0.9, "maximum": "corrected"},
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_with_a_rate_is_the_optimizer(name):
+    block = optax.chain(getattr(o, f"scale_by_{name}")(**BLOCKS[name]), o.scale_by_rate(RATE))
+    np.testing.assert_allclose(points(block, 12), points(getattr(o, name)(RATE, **BLOCKS[name]), 12), atol=1e-13)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_rmsprop_with_momentum_is_a_chain(nesterov):
+    velocity = o.nesterov_bengio if nesterov else o.momentum
+    chain = optax.chain(o.scale_by_rmsprop(decay=0.8), velocity(RATE, momentum=lambda t: 0.9 - 0.5 / (t + 1)))
+    whole = o.rmsprop(RATE, decay=0.8, momentum=lambda t: 0.9 - 0.5 / (t + 1), nesterov=nesterov)
+    np.testing.assert_allclose(points(chain, 15), points(whole, 15), atol=1e-13)
+
+
+# ------------------------------------------------------------------------------------- options, by twins in NumPy
+
+
+def descended(step, steps=30, **memory):
+    """θ after every step of ``step(t, g, memory) -> change``."""
+    theta, path = START, []
+    for t in range(1, steps + 1):
+        theta = theta + step(t, gradient(theta, np), memory)
+        path.append(theta)
     return np.stack(path)
 
 
-class TestRules:
-    @pytest.mark.parametrize(
-        ("ours", "theirs"),
-        [
-            (lambda: optimizers.gradient_descent(1e-3), lambda: optax.sgd(1e-3)),
-            (lambda: optimizers.momentum(1e-3, momentum=0.8), lambda: optax.sgd(1e-3, momentum=0.8)),
-            (lambda: optimizers.adam(0.05), lambda: optax.adam(0.05)),
-            (
-                lambda: optimizers.adam(0.05, b1=0.7, b2=0.95, eps=1e-3, eps_root=1e-2),
-                lambda: optax.adam(0.05, b1=0.7, b2=0.95, eps=1e-3, eps_root=1e-2),
-            ),
-            (lambda: optimizers.adam(0.05, b1=0.0, b2=0.0), lambda: optax.adam(0.05, b1=0.0, b2=0.0)),
-            (
-                lambda: optax.chain(optimizers.scale_by_adam(b1=0.8), optimizers.scale_by_rate(0.05)),
-                lambda: optax.adam(0.05, b1=0.8),
-            ),
-        ],
-    )
-    def test_same_trajectory_as_optax(self, ours, theirs):
-        with jax.enable_x64(True):
-            a, b = points(ours()), points(theirs())
-        assert a.dtype == np.float64
-        assert np.abs(b - START).max() > 0.05
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+def mean(memory, name, decay, value):
+    memory[name] = decay * memory.get(name, 0.0) + (1 - decay) * value
+    return memory[name]
 
-    @pytest.mark.parametrize(("name", "rate"), RULES.items())
-    @pytest.mark.parametrize("scheduled", [False, True])
-    def test_the_expression_is_what_runs(self, name, rate, scheduled):
-        values = {"mu": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
-        factory = getattr(optimizers, name)
-        rates = rate * 0.9 ** np.arange(50) if scheduled else np.full(50, rate)
-        with jax.enable_x64(True):
-            path, states = trajectory(factory(schedules.exponential(rate, 1, 0.9) if scheduled else rate))
-        np.testing.assert_allclose(path, executed(name, values, rates), rtol=0, atol=1e-12)
-        np.testing.assert_allclose(states.learning_rate, rates, rtol=1e-6)
-        np.testing.assert_array_equal(states.count, np.arange(1, 51))
 
+def rmsprop(t, g, s, *, nesterov=False, centered=False):
+    v = mean(s, "v", 0.8, g**2) - (mean(s, "m", 0.8, g) ** 2 if centered else 0)
+    fall = -0.02 * 0.95 ** (t - 1) * g / (np.sqrt(v + 1e-3) + 1e-2)
+    mu, following = (0.9 - 0.5 / (k + 1) for k in (t - 1, t))
+    s["velocity"] = mu * s.get("velocity", 0.0) + fall
+    return following * s["velocity"] + fall if nesterov else s["velocity"]
+
+
+def adadelta(t, g, s):
+    v, d = mean(s, "v", 0.8, g**2), s.get("d", 0.0)
+    delta = -(np.sqrt(d + 1e-4) + 1e-2) / (np.sqrt(v + 1e-4) + 1e-2) * g
+    mean(s, "d", 0.8, delta**2)
+    return 2.0 * delta
+
+
+def nadam(t, g, s, *, psi=0.004, constant=False, extra=False):
+    mu, following = (0.9 * (1 - 0.5 * 0.96 ** (k * psi)) for k in (t, t + 1))
+    s["p"] = s.get("p", 1.0) * mu
+    m, n = mean(s, "m", 0.9 if constant else mu, g), mean(s, "n", 0.99, g**2) * (0.99 if extra else 1)
+    mbar = (1 - mu) * g / (1 - s["p"]) + following * m / (1 - s["p"] * following)
+    return -0.05 * mbar / (np.sqrt(n / (1 - 0.99**t)) + 1e-8)
+
+
+def adam(t, g, s, *, b2=0.999):
+    m, v = mean(s, "m", 0.9, g), mean(s, "v", b2, g**2)
+    return -0.02 * m / (np.sqrt(v) + 1e-8)
+
+
+def adamax(t, g, s):
+    m = mean(s, "m", 0.8, g)
+    s["u"] = np.maximum(0.9 * s.get("u", 0.0), np.abs(g))
+    return -0.05 / (1 - 0.8**t) * m / (s["u"] + 1e-2)
+
+
+def amsgrad(t, g, s, *, corrected=False):
+    m, v = mean(s, "m", 0.9, g), mean(s, "v", 0.9, g**2)
+    c = 1 - 0.9**t
+    s["max"] = np.maximum(s.get("max", 0.0), v / c if corrected else v)
+    return -0.05 * m / (1 - 0.9**t) / (np.sqrt((s["max"] if corrected else s["max"] / c) + 1e-3) + 1e-2)
+
+
+def adagrad(t, g, s):
+    s["v"] = s.get("v", 0.3) + g**2
+    return -0.2 * g / (np.sqrt(s["v"] + 1e-3) + 1e-2)
+
+
+KNOBS = {"eps": 1e-2, "eps_root": 1e-3}
+VELOCITY = {"decay": 0.8, "momentum": lambda t: 0.9 - 0.5 / (t + 1), **KNOBS}
+part = functools.partial
+TWINS = {
+    "adagrad": (o.adagrad(0.2, initial_accumulator_value=0.3, **KNOBS), adagrad),
+    "rmsprop": (o.rmsprop(RATE, **VELOCITY), rmsprop),
+    "rmsprop nesterov": (o.rmsprop(RATE, nesterov=True, **VELOCITY), part(rmsprop, nesterov=True)),
+    "rmsprop centered": (o.rmsprop(RATE, centered=True, **VELOCITY), part(rmsprop, centered=True)),
+    "adadelta": (o.adadelta(2.0, rho=0.8, eps=1e-2, eps_root=1e-4), adadelta),
+    "adam": (o.adam(0.02, bias_correction=False), adam),
+    "adam_uncorrected": (o.adam_uncorrected(0.02, b2=0.9), part(adam, b2=0.9)),
+    "adamax": (o.adamax(0.05, b1=0.8, b2=0.9, eps=1e-2), adamax),
+    "amsgrad": (o.amsgrad(0.05, b2=0.9, **KNOBS), amsgrad),
+    "amsgrad corrected": (o.amsgrad(0.05, b2=0.9, maximum="corrected", **KNOBS), part(amsgrad, corrected=True)),
+    "nadam": (o.nadam(0.05, b2=0.99), nadam),
+    "nadam of PyTorch": (o.nadam(0.05, b2=0.99, mean="constant"), part(nadam, constant=True)),
+    "nadam of Keras": (
+        o.nadam(0.05, b2=0.99, mean="constant", momentum_decay=1.0), part(nadam, constant=True, psi=1.0)
+    ),
+    "nadam of 2016": (o.nadam(0.05, b2=0.99, extra_decay=True), part(nadam, extra=True)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TWINS)
+def test_options(case):
+    optimizer, twin = TWINS[case]
+    np.testing.assert_allclose(points(optimizer, 30), descended(twin), rtol=0, atol=1e-12)
+
+
+def test_options_change_something():
+    """The twins of one optimizer part from each other, so that no two options are mistaken for one."""
+    ends = {case: descended(twin)[-1] for case, (_, twin) in TWINS.items()}
+    for case, end in ends.items():
+        for other, another in ends.items():
+            assert other == case or np.abs(end - another).max() > 1e-4, (case, other)
+
+
+# -------------------------------------------------------------------------------------- what the sources get wrong
+
+
+def first(optimizer, g, steps=1):
+    """The last of so many updates by the same gradient, from rest."""
+    g = jnp.asarray(g, jnp.float32)
+    state, update = optimizer.init(g), None
+    for _ in range(steps):
+        update, state = optimizer.update(g, state)
+    return np.asarray(update)
+
+
+class TestErrata:
     def test_the_rate_is_inside_the_velocity(self):
         drop = optax.piecewise_constant_schedule(1e-3, {5: 0.1})
-        with jax.enable_x64(True):
-            inside = points(optimizers.momentum(drop), steps=10)
-            outside = points(optax.sgd(drop, momentum=0.9), steps=10)
+        inside, outside = points(o.momentum(drop), 10), points(optax.sgd(drop, momentum=0.9), 10)
         np.testing.assert_allclose(inside[:5], outside[:5], atol=1e-12)
         assert np.abs(inside[5:] - outside[5:]).max() > 1e-3
 
-    def test_momentum_may_be_scheduled(self):
-        with jax.enable_x64(True):
-            path = points(optimizers.momentum(1e-3, momentum=lambda t: 0.5 + 0.1 * jnp.minimum(t, 4)), steps=8)
-        theta, v = START, 0.0
-        for t in range(8):
-            v = (0.5 + 0.1 * min(t, 4)) * v - 1e-3 * gradient(theta, np)
-            theta = theta + v
-            np.testing.assert_allclose(path[t], theta, atol=1e-12)
+    def test_adagrad_sums_squares(self):
+        """S0 6.4 prints the sum of the gradients: after 1 and -3 that is negative, and has no root."""
+        f = o.adagrad(1.0)
+        state = f.init(jnp.zeros(()))
+        for g in (1.0, -3.0):
+            update, state = f.update(jnp.float32(g), state)
+        assert float(update) == pytest.approx(3 / np.sqrt(10), rel=1e-6)
+        with np.errstate(invalid="ignore"):
+            assert np.isnan(3 / np.sqrt(np.float64(1 - 3) + 1e-8))
 
-    def test_without_bias_correction(self):
-        with jax.enable_x64(True):
-            path = points(optimizers.adam(0.05, bias_correction=False), steps=20)
-        theta, m, v = START, 0.0, 0.0
-        for t in range(20):
-            g = gradient(theta, np)
-            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-            theta = theta - 0.05 * m / (np.sqrt(v) + 1e-8)
-            np.testing.assert_allclose(path[t], theta, atol=1e-12)
-        # S4's uncorrected code: the first step is (1 - β₁)/√(1 - β₂) rates long.
-        np.testing.assert_allclose(np.abs(path[0] - START), 0.05 * 0.1 / np.sqrt(0.001), rtol=1e-6)
+    def test_rmsprop_divides_by_the_root(self):
+        """S2 11.3.4 multiplies: twice the gradient would give a fourth more, four times the step; it is the same."""
+        np.testing.assert_allclose(
+            first(o.rmsprop(0.1), [0.5, 1.0, -4.0]), np.array([-1, -1, 1]) * np.sqrt(0.1), rtol=1e-5
+        )
+
+    def test_rmsprop_cycles_where_adagrad_converges(self):
+        """On x²/2 at a constant rate: half the rate on either side, against S2's 'always performs better'."""
+
+        @jax.jit
+        def end(x):
+            def step(carry, _):
+                (x, s), (y, q) = carry
+                (u, s), (w, q) = o.rmsprop(0.1).update(x, s), o.adagrad(0.1).update(y, q)
+                return ((x + u, s), (y + w, q)), (x + u, y + w)
+
+            start = (x, o.rmsprop(0.1).init(x)), (x, o.adagrad(0.1).init(x))
+            return jax.lax.scan(step, start, length=4000)[1]
+
+        cycle, converged = end(jnp.float32(0.7))
+        np.testing.assert_allclose(np.abs(cycle[-20:]), 0.05, rtol=1e-3)
+        assert np.all(np.sign(cycle[-20:-1]) == -np.sign(cycle[-19:]))
+        assert abs(converged[-1]) < 1e-4
+
+    def test_adadelta_has_a_hidden_rate(self):
+        """S1 1.4 has no rate to set: the first step is √(ε/(1 - ρ)) for any gradient; with ε = 0 it never starts."""
+        for eps in (1e-6, 1e-2):
+            step = first(o.adadelta(eps_root=eps), [1e4, -1e5])
+            np.testing.assert_allclose(step, np.sqrt(eps / 0.05) * np.array([-1, 1]), rtol=1e-3)
+        np.testing.assert_array_equal(first(o.adadelta(eps_root=0.0), [2.0, -1.0], 50), 0)
+
+    def test_adadelta_descends_with_its_defaults(self):
+        """optax.adadelta() climbs: without a rate nothing turns the sign."""
+
+        def height(path):
+            return (path**2).sum(-1)
+
+        def down(f):
+            x, state = jnp.array([1.0, -2.0]), f.init(jnp.zeros(2))
+            path = [x]
+            for _ in range(20):
+                updates, state = f.update(2 * x, state, x)
+                x = x + updates
+                path.append(x)
+            return height(np.stack(path))
+
+        assert np.all(np.diff(down(o.adadelta())) < 0)
+        assert np.all(np.diff(down(optax.adadelta())) > 0)
 
     @pytest.mark.parametrize(("b2", "longest"), [(0.999, 6.57), (0.99, 2.1)])
     def test_uncorrected_first_steps_are_long(self, b2, longest):
-        f = optimizers.adam(1.0, b2=b2, bias_correction=False)
+        f = o.adam_uncorrected(1.0, b2=b2)
         state, steps = f.init(jnp.zeros(())), []
         for _ in range(40):
             update, state = f.update(jnp.ones(()), state)
             steps.append(-float(update))
+        assert steps[0] == pytest.approx(0.1 / np.sqrt(1 - b2), rel=1e-4)
         assert max(steps) == pytest.approx(longest, abs=0.04)
 
-    def test_epsilon_is_outside_the_root(self):
+    def test_epsilon_of_adam_is_outside_the_root(self):
         # The first corrected step is g/(|g| + eps), of which half is left at |g| = eps; inside the root 1e-4 would be.
-        update, _ = optimizers.adam(1.0).update(jnp.float32(1e-8), optimizers.adam(1.0).init(jnp.float32(0)))
-        assert float(update) == pytest.approx(-0.5, rel=1e-4)
+        assert first(o.adam(1.0), 1e-8) == pytest.approx(-0.5, rel=1e-4)
+        assert first(o.amsgrad(1.0), 1e-8) == pytest.approx(-0.5, rel=1e-4)
+        assert first(o.adam(1.0, eps=0.0, eps_root=1e-8), 1e-8) == pytest.approx(-1e-4, rel=1e-4)
+
+    def test_adamax_stands_still_at_a_first_gradient_of_0(self):
+        """S0 6.7.1 has 0/0 there, and S2's maximum over signed gradients never sees a negative one."""
+        np.testing.assert_array_equal(first(o.adamax(), [0.0, 0.0]), 0)
+        np.testing.assert_allclose(first(o.adamax(0.1), [-3.0, 1e-20]), [0.1, -0.1], rtol=1e-5)
+        assert np.all(
+            np.isfinite(jax.grad(lambda g: o.adamax(0.1).update(g, o.adamax().init(g))[0].sum())(jnp.zeros(2)))
+        )
+
+    def test_products_of_nadam_begin_at_1(self):
+        """A constant μ = 0.9 without second moment: 1.47 g, where S0 6.8's products from i = 0 give 0.86 g."""
+        g = 3.0
+        step = first(o.scale_by_nadam(momentum_decay=None, b2=0.0), g)
+        assert float(step) == pytest.approx(1 + 0.9 * 0.1 / (1 - 0.81), rel=1e-5)  # over |g|
+        assert float(step) == pytest.approx(1.47, abs=5e-3)
+        from_zero = 0.1 / (1 - 0.9**2) + 0.9 * 0.1 / (1 - 0.9**3)
+        assert from_zero == pytest.approx(0.86, abs=5e-3)
+
+    def test_a_corrected_maximum_keeps_a_large_first_gradient(self):
+        """The corrected mean of squares after a first gradient of 100 is all of its square, and stays the maximum."""
+
+        def later(maximum):
+            f = o.amsgrad(1.0, maximum=maximum)
+            state, update = f.init(jnp.zeros(())), 0.0
+            for g in (100.0, *[1.0] * 300):
+                update, state = f.update(jnp.float32(g), state)
+            return -float(update)
+
+        assert later("corrected") == pytest.approx(0.01, rel=0.1)
+        assert later("raw") > 10 * later("corrected")
 
     def test_first_correction_is_exact_in_float32(self):
-        f = optimizers.adam(1.0, b2=0.9999)
-        update, _ = f.update(jnp.float32(3.0), f.init(jnp.float32(0)))
-        assert float(update) == pytest.approx(-1.0, rel=3e-7)  # 1 - b2**t in float32 is off by 2e-4
-
-    def test_zero_gradients_stand_still(self):
-        for f in (optimizers.adam(0.1), optimizers.momentum(0.1), optimizers.gradient_descent(0.1)):
-            update, _ = f.update(jnp.zeros(3), f.init(jnp.ones(3)))
-            np.testing.assert_array_equal(update, np.zeros(3))
+        # 1 - b2**t in float32 is off by 2e-4
+        assert first(o.adam(1.0, b2=0.9999), 3.0) == pytest.approx(-1.0, rel=3e-7)
+        assert first(o.amsgrad(1.0, b2=0.9999), 3.0) == pytest.approx(-1.0, rel=3e-7)
 
 
-class TestTypes:
-    PARAMS = {  # noqa: RUF012  (not changed)
-        "narrow": jnp.arange(1.0, 4.0, dtype=jnp.bfloat16),
-        "half": jnp.ones(2, jnp.float16),
-        "wide": jnp.ones((2, 2)),
-        "empty": jnp.ones((0, 3)),
-        "none": None,
-        "scalar": jnp.float32(2.0),
-    }
+class TestPerceptron:
+    def epochs(self, inputs, targets, count, rate=1.0, params=None):
+        """Parameters after each epoch."""
+        n = inputs.shape[1]
+        params = params or {"kernel": jnp.zeros((n, targets.shape[1])), "bias": jnp.zeros(targets.shape[1])}
+
+        def epoch(p, _):
+            p, _ = jax.lax.scan(lambda p, e: (o.perceptron_rule(p, *e, learning_rate=rate), None), p, (inputs, targets))
+            return p, p
+
+        return jax.lax.scan(epoch, params, length=count)[1]
+
+    def wrong(self, path, inputs, targets):
+        kernel, bias = np.asarray(path["kernel"]), np.asarray(path["bias"])
+        said = inputs @ kernel + bias[:, None] >= 0
+        return (said != (targets > 0.5)).sum((1, 2))
+
+    def test_by_hand(self):
+        """Two units over two inputs: the first was right; the second, wrong, moves by η(y - ŷ)x, of either sign."""
+        params = {"kernel": jnp.array([[1.0, 0.5], [-1.0, 0.25]]), "bias": jnp.array([0.0, -0.1])}
+        new = o.perceptron_rule(params, [2.0, -3.0], [1, 0], learning_rate=0.5)  # z = (5, 0.15)
+        np.testing.assert_allclose(new["kernel"], [[1.0, -0.5], [-1.0, 1.75]])
+        np.testing.assert_allclose(new["bias"], [0.0, -0.6])
+        again = o.perceptron_rule(new, [-2.0, 3.0], [1, 1], learning_rate=0.5)  # z = (-5, 5.65)
+        np.testing.assert_allclose(again["kernel"], [[0.0, -0.5], [0.5, 1.75]])
+
+    def test_a_sum_of_0_says_1(self):
+        zeros = {"kernel": jnp.zeros((2, 1)), "bias": jnp.zeros(1)}
+        np.testing.assert_array_equal(o.perceptron_rule(zeros, [1.0, 2.0], [1])["kernel"], 0)
+        np.testing.assert_array_equal(o.perceptron_rule(zeros, [1.0, 2.0], [0])["kernel"], [[-1], [-2]])
+
+    def test_separable_examples_are_learned_and_xor_is_not(self):
+        rng = np.random.default_rng(3)
+        x = rng.normal(0.3, 1, (60, 3))
+        margin = x @ [1.0, -2.0, 0.5] - 0.4
+        x, y = x[np.abs(margin) > 0.3], (margin[np.abs(margin) > 0.3] > 0)[:, None].astype(float)
+        errors = self.wrong(self.epochs(x, y, 40), x, y)
+        assert errors[0] > 0
+        assert errors[-1] == 0
+        corners = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+        xor = np.array([[0.0], [1], [1], [0]])
+        assert np.all(self.wrong(self.epochs(corners, xor, 40), corners, xor) > 0)
+
+    def test_the_rate_only_scales_when_weights_begin_at_0(self):
+        rng = np.random.default_rng(4)
+        x, y = rng.normal(size=(20, 3)), rng.integers(0, 2, (20, 1)).astype(float)
+        one, two = self.epochs(x, y, 3), self.epochs(x, y, 3, rate=2.0)
+        np.testing.assert_allclose(two["kernel"], 2 * one["kernel"], rtol=1e-5)
+
+    def test_types_and_missing_bias(self):
+        params = {"kernel": jnp.zeros((2, 1), jnp.bfloat16)}
+        new = jax.jit(lambda p, rate: o.perceptron_rule(p, [1.0, 2.0], [0], learning_rate=rate))(params, 0.5)
+        assert (set(new), new["kernel"].dtype) == ({"kernel"}, jnp.bfloat16)
+        np.testing.assert_array_equal(new["kernel"], [[-0.5], [-1]])
 
     @pytest.mark.parametrize(
-        "make", [lambda: optimizers.adam(0.1), lambda: optimizers.momentum(0.1), lambda: optimizers.scale_by_adam()]
-    )
-    def test_moments_are_wide_and_updates_as_the_gradients(self, make):
-        f = make()
-        state = f.init(self.PARAMS)
-        updates, after = jax.jit(f.update)(self.PARAMS, state, self.PARAMS)
-        assert jax.tree.map(lambda x: x.dtype, updates) == jax.tree.map(lambda x: x.dtype, self.PARAMS)
-        assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, self.PARAMS)
-        assert {leaf.dtype for leaf in jax.tree.leaves(after.v)} == {jnp.dtype("float32")}
-        assert jax.tree.map(lambda x: (x.dtype, x.shape, x.weak_type), state) == jax.tree.map(
-            lambda x: (x.dtype, x.shape, x.weak_type), after
-        )
-        assert after.count.dtype == jnp.int32
-
-    def test_small_narrow_gradients_do_not_vanish(self):
-        g = jnp.full(2, 1e-5, jnp.float16)  # its square is 0 in float16
-        f = optimizers.adam(1.0, eps=1e-12)
-        updates, _ = f.update(g, f.init(g))
-        np.testing.assert_allclose(np.asarray(updates, np.float32), -1, rtol=1e-3)
-
-    def test_float64_moments_for_float64_parameters(self):
-        with jax.enable_x64(True):
-            params = {"a": jnp.ones(2), "b": jnp.ones(2, jnp.float32)}
-            rate = jnp.asarray(0.1, jnp.float64)
-            f = optimizers.momentum(rate)
-            updates, state = jax.jit(f.update)(params, f.init(params))
-        assert (state.v["a"].dtype, state.v["b"].dtype) == (jnp.float64, jnp.float32)
-        assert (updates["a"].dtype, updates["b"].dtype) == (jnp.float64, jnp.float32)
-        assert state.learning_rate.dtype == jnp.float32
-
-    def test_missing_gradients_leave_the_memory(self):
-        f = optimizers.momentum(0.1)
-        state = f.init({"a": jnp.ones(2), "b": jnp.ones(2)})
-        _, state = f.update({"a": jnp.ones(2), "b": jnp.ones(2)}, state)
-        updates, after = f.update({"a": jnp.ones(2), "b": None}, state)
-        assert updates["b"] is None
-        np.testing.assert_array_equal(after.v["b"], state.v["b"])
-
-    def test_no_leaves(self):
-        f = optimizers.adam(0.1)
-        updates, state = f.update({}, f.init({}))
-        assert updates == {}
-        assert int(state.count) == 1
-
-    def test_integer_parameters_are_refused(self):
-        with pytest.raises(TypeError, match=r"parameters must be floating; got int32; leave others out with optax"):
-            optimizers.adam(0.1).init({"a": jnp.ones(2, jnp.int32)})
-
-
-class TestInOptax:
-    """Each optimizer inside optax's wrappers, against the same by hand."""
-
-    @pytest.fixture(params=["adam", "momentum", "gradient_descent"])
-    def factory(self, request):
-        return getattr(optimizers, request.param)
-
-    def run(self, f, steps=3):
-        params = {"a": jnp.array([1.0, -2.0]), "b": jnp.array([3.0])}
-        state = f.init(params)
-        for _ in range(steps):
-            updates, state = f.update(params, state, params)
-            params = optax.apply_updates(params, updates)
-        return params, state
-
-    def test_chain(self, factory):
-        params, _ = self.run(optax.chain(optax.scale(0.5), factory(0.1)))
-        assert np.all(np.isfinite(params["a"]))
-        assert params["a"][0] < 1
-
-    def test_masked_and_multi_transform(self, factory):
-        plain, _ = self.run(factory(0.1))
-        masked, _ = self.run(optax.masked(factory(0.1), {"a": True, "b": False}))
-        np.testing.assert_array_equal(masked["a"], plain["a"])
-        several, _ = self.run(
-            optax.multi_transform({"x": factory(0.1), "y": optax.set_to_zero()}, {"a": "x", "b": "y"})
-        )
-        np.testing.assert_array_equal(several["a"], plain["a"])
-        np.testing.assert_array_equal(several["b"], [3.0])
-
-    def test_inject_hyperparams(self, factory):
-        plain, _ = self.run(factory(0.1))
-        injected, state = self.run(optax.inject_hyperparams(factory)(learning_rate=0.1))
-        np.testing.assert_allclose(injected["a"], plain["a"], rtol=1e-4)
-        assert "learning_rate" in state.hyperparams
-
-    def test_multi_steps(self, factory):
-        g = {"a": jnp.array([1.0, -2.0])}
-        plain = factory(0.1)
-        expected, _ = plain.update(g, plain.init(g))
-        f = optax.MultiSteps(factory(0.1), every_k_schedule=2)
-        state = f.init(g)
-        first, state = f.update(jax.tree.map(lambda x: 0.5 * x, g), state, g)
-        second, state = f.update(jax.tree.map(lambda x: 1.5 * x, g), state, g)
-        np.testing.assert_array_equal(first["a"], 0)
-        np.testing.assert_allclose(second["a"], expected["a"], rtol=1e-6)
-
-    def test_apply_if_finite(self, factory):
-        f = optax.apply_if_finite(factory(0.1), 3)
-        g = {"a": jnp.array([1.0, jnp.nan])}
-        updates, state = f.update(g, f.init(g), g)
-        np.testing.assert_array_equal(updates["a"], 0)
-        assert int(state.inner_state.count) == 0
-
-    def test_extra_arguments_pass_by(self, factory):
-        f = factory(0.1)
-        updates, _ = f.update(jnp.ones(2), f.init(jnp.ones(2)), None, value=1.0)
-        assert updates.shape == (2,)
-
-    def test_the_rate_is_found_by_its_name(self, factory):
-        f = optax.chain(optax.clip(1.0), factory(schedules.exponential(0.5, 1, 0.5)))
-        g = jnp.ones(2)
-        state = f.init(g)
-        assert float(optax.tree_utils.tree_get(state, "learning_rate")) == 0.5
-        for rate in (0.5, 0.25, 0.125):
-            _, state = f.update(g, state)
-            found = optax.tree_utils.tree_get(state, "learning_rate")
-            assert float(found) == rate
-            assert found.dtype == jnp.float32
-        assert int(optax.tree_utils.tree_get(state, "count")) == 3
-
-
-class TestHyperparametersAsData:
-    def test_one_compilation_serves_all_values(self):
-        traces = []
-
-        @jax.jit
-        def step(rate, b1, b2, eps):
-            traces.append(1)
-            f = optimizers.adam(rate, b1=b1, b2=b2, eps=eps)
-            g = jnp.array([1.0, -3.0])
-            state = f.init(g)
-            for _ in range(3):
-                updates, state = f.update(g, state)
-            return updates, state.learning_rate
-
-        for values in ((0.1, 0.9, 0.999, 1e-8), (0.2, 0.0, 0.9, 1e-3)):
-            updates, rate = step(*values)
-            f = optimizers.adam(values[0], b1=values[1], b2=values[2], eps=values[3])
-            g = jnp.array([1.0, -3.0])
-            state = f.init(g)
-            for _ in range(3):
-                expected, state = f.update(g, state)
-            np.testing.assert_allclose(updates, expected, rtol=1e-4)
-            assert float(rate) == pytest.approx(values[0])
-        assert len(traces) == 1
-
-    @pytest.mark.parametrize("name", list(RULES))
-    def test_rates_are_lanes(self, name):
-        factory = getattr(optimizers, name)
-        rates = jnp.array([1e-4, 1e-3, 3e-3])
-        lanes, states = jax.vmap(lambda rate: trajectory(factory(rate), steps=5))(rates)
-        for i, rate in enumerate(rates):
-            np.testing.assert_allclose(lanes[i], trajectory(factory(float(rate)), steps=5)[0], rtol=2e-5)
-            np.testing.assert_array_equal(states.learning_rate[i], np.full(5, rate))
-
-    def test_momentum_and_decay_rates_are_lanes(self):
-        mus = jnp.array([0.0, 0.5, 0.9])
-        lanes = jax.vmap(lambda mu: trajectory(optimizers.momentum(1e-3, momentum=mu), steps=5)[0])(mus)
-        for i, mu in enumerate(mus):
-            alone = trajectory(optimizers.momentum(1e-3, momentum=float(mu)), steps=5)[0]
-            np.testing.assert_allclose(lanes[i], alone, rtol=1e-5)
-
-    def test_a_derivative_for_every_hyperparameter(self):
-        @jax.jit
-        def end(rate, b1, b2, eps, root):
-            return trajectory(optimizers.adam(rate, b1=b1, b2=b2, eps=eps, eps_root=root), steps=4)[0][-1].sum()
-
-        with jax.enable_x64(True):
-            at = (0.05, 0.9, 0.99, 1e-3, 1e-4)
-            slopes = jax.jit(jax.grad(end, range(5)))(*at)
-            for i, slope in enumerate(slopes):
-                high, low = (end(*at[:i], at[i] + h, *at[i + 1 :]) for h in (1e-6, -1e-6))
-                np.testing.assert_allclose(slope, (high - low) / 2e-6, rtol=1e-5)
-            assert np.all(np.isfinite(jax.grad(end, (1, 2))(0.05, 0.0, 0.0, 1e-3, 1e-4)))
-
-    def test_equal_arguments_give_the_same_object(self):
-        assert optimizers.adam(1e-3) is optimizers.adam(1e-3)
-        assert optimizers.adam(1e-3) is not optimizers.adam(2e-3)
-        assert optimizers.adam(schedules.cosine_annealing(0.1, 9)) is optimizers.adam(
-            schedules.cosine_annealing(0.1, 9)
-        )
-        assert optimizers.momentum(0.1, momentum=0.9) is optimizers.momentum(0.1, momentum=0.9)
-        assert optimizers.gradient_descent(0.1) is optimizers.gradient_descent(0.1)
-        assert optimizers.scale_by_adam(b1=0.5) is optimizers.scale_by_adam(b1=0.5)
-
-    def test_the_entry_holds_the_public_function(self):
-        for name in RULES:
-            assert _registry.find(name, "optimizer").function is getattr(optimizers, name)
-        assert list(inspect.signature(optimizers.adam).parameters)[:3] == ["learning_rate", "b1", "b2"]
-        assert _registry.find("Heavy-Ball").name == "momentum"
-
-
-TREE = {"a": jnp.array([3.0, 0.0]), "b": jnp.array([[0.0], [-4.0]])}  # norms 3 and 4, together 5
-LINKS = {  # what frameworks gave for TREE at 1: optax 0.2.8's clip and clip_by_global_norm, Keras 3.15's clipnorm
-    "clip_by_value": {"a": [1.0, 0.0], "b": [[0.0], [-1.0]]},
-    "clip_by_global_norm": {"a": [0.6, 0.0], "b": [[0.0], [-0.8]]},
-    "clip_by_norm": {"a": [1.0, 0.0], "b": [[0.0], [-1.0]]},
-}
-
-
-def through(link, gradient, params=None):
-    """What one update of ``link`` makes of ``gradient``."""
-    return link.update(gradient, link.init(gradient), params)[0]
-
-
-def equal(a, b, **tolerance):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance or {"rtol": 1e-6}), a, b)
-
-
-def cosine(a, b):
-    a, b = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (a, b))
-    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-
-
-class TestClipping:
-    @pytest.mark.parametrize("name", list(LINKS))
-    def test_recorded_values(self, name):
-        equal(through(getattr(optimizers, name)(1.0), TREE), LINKS[name])
-
-    @pytest.mark.parametrize("c", [0.3, 2.0, 4.5, 7.0])
-    def test_as_optax_where_optax_has_it(self, c):
-        gradient = {"a": jnp.array([0.7, -1.9, 3.1]), "b": {"c": jnp.float32(-2.2), "d": jnp.zeros((0, 2))}, "e": None}
-        equal(through(optimizers.clip_by_global_norm(c), gradient), through(optax.clip_by_global_norm(c), gradient))
-        equal(through(optimizers.clip_by_value(c), gradient), through(optax.clip(c), gradient))
-        alone = {"a": jnp.array([0.7, -1.9, 3.1])}
-        equal(through(optimizers.clip_by_norm(c), alone), through(optax.clip_by_global_norm(c), alone))
-
-    def test_only_the_global_norm_keeps_the_direction(self):
-        """S2 11.1.4 says that clipping by norm does: of a tensor, but not of the gradient."""
-        gradient = {"a": jnp.array([0.3, 0.1]), "b": jnp.array([-5.0, 2.0])}
-        assert cosine(through(optimizers.clip_by_global_norm(0.5), gradient), gradient) == pytest.approx(1, abs=1e-7)
-        turned = through(optimizers.clip_by_norm(0.5), gradient)
-        assert cosine(turned, gradient) < 0.9
-        assert cosine(through(optimizers.clip_by_value(0.5), gradient), gradient) < 0.9
-        for name in gradient:
-            assert cosine(turned[name], gradient[name]) == pytest.approx(1, abs=1e-7)
-            assert np.linalg.norm(turned[name]) <= 0.5 * (1 + 1e-6)
-
-    @pytest.mark.parametrize("name", ["clip_by_global_norm", "clip_by_norm"])
-    def test_a_norm_within_comes_back_as_it_is(self, name):
-        link = getattr(optimizers, name)
-        for gradient in (TREE["a"], jnp.array([3.0, -4.0]), jnp.zeros(3), jnp.zeros(0), jnp.array([1e-38, 0])):
-            np.testing.assert_array_equal(through(link(5.0), gradient), gradient)  # 5 itself is within
-        assert through(link(5.0), {}) == {}
-        np.testing.assert_array_equal(through(link(np.inf), TREE["a"] * 1e30), TREE["a"] * 1e30)
-
-    @pytest.mark.parametrize("name", ["clip_by_global_norm", "clip_by_norm"])
-    @pytest.mark.parametrize("size", [3e38, 1e30, 5e9, 1e4, 1e-4, 1e-15, 1e-30])
-    def test_the_whole_range_of_floats(self, name, size):
-        """Squares beyond the range of float32 do no harm; optax's norm is infinite there, and its update 0."""
-        gradient = jnp.asarray([size, -size / 2, 0, size / 4], jnp.float32)
-        direction = np.array([1, -0.5, 0, 0.25]) / np.linalg.norm([1, -0.5, 0, 0.25])
-        for c in (1.0, 1e-6, size * 1e-3):
-            clipped = jax.jit(lambda g, c: through(getattr(optimizers, name)(c), g))(gradient, c)
-            wanted = direction * min(c, np.linalg.norm(np.float64(gradient)))
-            np.testing.assert_allclose(clipped, wanted, rtol=2e-6)
-        if size > 1e20:
-            assert np.all(through(optax.clip_by_global_norm(1.0), gradient) == 0)
-
-    def test_many_components(self):
-        gradient = jnp.full(100_000, 4e9)  # the sum of squares is near the largest float
-        np.testing.assert_allclose(through(optimizers.clip_by_global_norm(1.0), gradient), 1 / np.sqrt(1e5), rtol=1e-5)
-
-    @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-    def test_narrow_gradients_are_rounded_once(self, dtype):
-        gradient = {"a": jnp.asarray(np.linspace(100, 3000, 37), dtype), "b": jnp.asarray([-500.0], dtype)}
-        wide = jax.tree.map(lambda g: np.asarray(g, np.float64), gradient)
-        norm = np.sqrt(sum(np.sum(g**2) for g in wide.values()))
-        clip = optimizers.clip_by_global_norm
-        for got in (through(clip(2.5), gradient), jax.jit(lambda c: through(clip(c), gradient))(2.5)):
-            for name, g in wide.items():
-                assert got[name].dtype == dtype
-                np.testing.assert_array_equal(got[name], jnp.asarray(g * (2.5 / norm), dtype))
-        traced = jax.jit(lambda c: through(optimizers.clip_by_value(c), gradient))(777.0)
-        np.testing.assert_array_equal(traced["a"], jnp.asarray(np.minimum(wide["a"], 777), dtype))
-
-    def test_what_is_not_finite(self):
-        spoiled = {"a": jnp.array([1.0, jnp.inf]), "b": jnp.array([2.0])}
-        whole = through(optimizers.clip_by_global_norm(1.0), spoiled)
-        equal(whole, {"a": [0, np.nan], "b": [0]})
-        equal(through(optimizers.clip_by_norm(1.0), spoiled), {"a": [0, np.nan], "b": [1]})
-        equal(through(optimizers.clip_by_value(1.0), spoiled), {"a": [1, 1], "b": [1]})
-        spoiled["a"] = jnp.array([1.0, jnp.nan])
-        equal(through(optimizers.clip_by_global_norm(1.0), spoiled), {"a": [np.nan] * 2, "b": [np.nan]})
-        equal(through(optimizers.clip_by_value(0.5), spoiled), {"a": [0.5, np.nan], "b": [0.5]})
-
-    def test_derivatives(self):
-        """Through a clipped update, by the gradient and the limit; 0 is no trap, as it is in optax."""
-        clip = optimizers.clip_by_global_norm
-        with jax.enable_x64(True):
-            clipped = jax.jit(lambda g, c: through(clip(c), g))
-            for c in (0.7, 70.0):
-                check_grads(clipped, (jnp.array([3.0, -4.0, 1.0]), jnp.float64(c)), order=2, modes=["rev"])
-            for link in (clip, optimizers.clip_by_norm):
-                jacobian = jax.jacrev(lambda g, link=link: through(link(0.7), g))(jnp.zeros(3))
-                np.testing.assert_array_equal(jacobian, np.eye(3))
-            assert np.isnan(jax.jacrev(lambda g: through(optax.clip_by_global_norm(0.7), g))(jnp.zeros(3))).all()
-
-    def test_float64(self):
-        with jax.enable_x64(True):
-            gradient = {"a": jnp.array([1e200, -3e200]), "b": jnp.ones(2, jnp.float32)}
-            clipped = through(optimizers.clip_by_global_norm(2.0), gradient)
-            assert (clipped["a"].dtype, clipped["b"].dtype) == (jnp.float64, jnp.float32)
-            np.testing.assert_allclose(clipped["a"], np.array([2, -6]) / np.sqrt(10), rtol=1e-14)
-
-    def test_limits_are_lanes(self):
-        limits = jnp.array([0.5, 2.0, 9.0])
-        for name in LINKS:
-            link = getattr(optimizers, name)
-            lanes = jax.vmap(lambda c, link=link: through(link(c), TREE))(limits)
-            for lane, c in enumerate([0.5, 2.0, 9.0]):
-                equal(jax.tree.map(lambda x, lane=lane: x[lane], lanes), through(link(c), TREE))
-
-    def test_in_a_chain(self):
-        f = optax.chain(optimizers.clip_by_global_norm(1.0), optimizers.momentum(0.1))
-        state = f.init(TREE)
-        updates, _ = f.update(TREE, state, TREE, value=1.0)
-        equal(updates, {"a": [-0.06, 0], "b": [[0], [0.08]]})
-        assert float(optax.tree_utils.tree_get(state, "learning_rate")) == pytest.approx(0.1)
-
-
-class TestWeightDecay:
-    def descend(self, f, steps=12):
-        return points(f, steps=steps)
-
-    def test_in_the_gradient_it_is_the_penalty(self):
-        """λ/2·‖θ‖² in the loss, which is the penalty l2 at half the strength."""
-        theta = jnp.array([0.4, -1.3])
-        decay = through(optimizers.weight_decay(0.3), jnp.zeros(2), theta)
-        np.testing.assert_allclose(decay, jax.grad(penalties.l2)(theta, 0.15), rtol=1e-6)
-
-    def test_the_penalty_is_decoupled_decay_only_for_plain_descent(self):
-        """S3 says weight decay for λ‖θ‖²: the same by 2λ, but with neither momentum nor adaptive rates."""
-        decay = optimizers.weight_decay(0.2)
-        plain, rate = optimizers.gradient_descent(1e-3), optimizers.scale_by_rate(1e-3)
-
-        def penalized(f):
-            def update(g, state, params):
-                return f.update(g + jax.grad(penalties.l2)(params, 0.1), state, params)
-
-            return optax.GradientTransformation(f.init, update)
-
-        with jax.enable_x64(True):
-            coupled = self.descend(penalized(plain))
-            np.testing.assert_allclose(coupled, self.descend(optax.chain(decay, plain)), atol=1e-14)
-            theta = START  # decoupled, by hand: θ shrinks by η·λ·θ
-            for row in coupled:
-                theta = theta - 1e-3 * gradient(theta, np) - 1e-3 * 0.2 * theta
-                np.testing.assert_allclose(row, theta, atol=1e-14)
-            for optimizer, direction in (
-                (optimizers.momentum(1e-3), optax.trace(0.9)),
-                (optimizers.adam(1e-3), optimizers.scale_by_adam()),
-            ):
-                coupled, decoupled = optax.chain(decay, optimizer), optax.chain(direction, decay, rate)
-                assert np.abs(self.descend(coupled) - self.descend(decoupled)).max() > 1e-4
-                without = optax.chain(direction, rate)
-                assert np.abs(self.descend(without) - self.descend(decoupled)).max() > 1e-4  # and it does decay
-
-    def test_decoupled_is_adamw(self):
-        rate = schedules.exponential(0.05, 1, 0.9)
-        parts = optax.chain(optimizers.scale_by_adam(), optimizers.weight_decay(0.1), optimizers.scale_by_rate(rate))
-        with jax.enable_x64(True):
-            np.testing.assert_allclose(points(parts), points(optax.adamw(rate, weight_decay=0.1)), atol=1e-12)
-            coupled = optax.chain(optimizers.weight_decay(0.1), optimizers.adam(0.05))
-            theirs = optax.chain(optax.add_decayed_weights(0.1), optax.adam(0.05))
-            np.testing.assert_allclose(points(coupled), points(theirs), atol=1e-12)
-
-    def test_decay_alone_halves_with_the_rate(self):
-        """The decay follows the rate: recorded of torch's and Keras's AdamW, rates 0.05, 0.025, 0.0125, decay 0.1."""
-        f = optax.chain(
-            optimizers.scale_by_adam(), optimizers.weight_decay(0.1),
-            optimizers.scale_by_rate(schedules.exponential(0.05, 1, 0.5)),
-        )  # fmt: skip
-        theta = jnp.float32(1.0)
-        state, path = f.init(theta), []
-        for _ in range(3):
-            update, state = f.update(jnp.float32(0), state, theta)
-            theta = theta + update
-            path.append(theta)
-        np.testing.assert_allclose(path, [0.995, 0.9925125, 0.99127186], rtol=1e-6)
-
-    def test_masks(self):
-        params = {"kernel": jnp.ones(2), "bias": jnp.ones(2)}
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        for mask in ({"kernel": True, "bias": False}, lambda tree: {name: name == "kernel" for name in tree}):
-            got = through(optimizers.weight_decay(0.5, mask=mask), zeros, params)
-            equal(got, {"kernel": [0.5, 0.5], "bias": [0, 0]})
-
-    def test_strengths_may_be_scheduled_traced_and_lanes(self):
-        f = optimizers.weight_decay(lambda t: 0.1 * (t + 1))
-        state = f.init(jnp.ones(2))
-        for t in range(3):
-            update, state = f.update(jnp.zeros(2), state, jnp.ones(2))
-            np.testing.assert_allclose(update, 0.1 * (t + 1), rtol=1e-6)
-        lanes = jax.vmap(lambda s: through(optimizers.weight_decay(s), jnp.zeros(2), jnp.ones(2)))(
-            jnp.array([0.0, 0.3])
-        )
-        np.testing.assert_allclose(lanes, [[0, 0], [0.3, 0.3]], rtol=1e-6)
-        slope = jax.grad(lambda s: through(optimizers.weight_decay(s), 0.0, 3.0))(0.0)
-        assert slope == 3
-
-    def test_narrow_types_are_rounded_once(self):
-        params, g = jnp.asarray([256.0, -3.0], jnp.bfloat16), jnp.asarray([1.0, 2.0], jnp.bfloat16)
-        for strength in (0.01, jnp.float32(0.01)):
-            got = jax.jit(lambda s: through(optimizers.weight_decay(s), g, params))(strength)
-            assert got.dtype == jnp.bfloat16
-            want = np.float32([1 + 0.01 * 256, 2 - 0.03])
-            np.testing.assert_array_equal(got, jnp.asarray(want, jnp.bfloat16))
-        mixed = through(optimizers.weight_decay(0.5), g, jnp.asarray([4.0, 8.0], jnp.float32))
-        assert mixed.dtype == jnp.bfloat16
-        np.testing.assert_array_equal(mixed, [3, 6])
-
-    def test_missing_gradients_stay_missing(self):
-        got = through(optimizers.weight_decay(0.5), {"a": jnp.ones(1), "b": None}, {"a": jnp.ones(1), "b": jnp.ones(1)})
-        assert got["b"] is None
-        np.testing.assert_array_equal(got["a"], [1.5])
-
-
-def test_links_are_entries_and_equal_ones_are_one():
-    for name in (*LINKS, "weight_decay"):
-        made = getattr(optimizers, name)
-        assert _registry.find(name, "optimizer").function is made
-        assert made(0.5) is made(0.5)
-        assert made(0.5) is not made(0.25)
-    assert _registry.find("clipnorm").name == "clip_by_norm"
-    assert _registry.find("global_clipnorm").name == "clip_by_global_norm"
-    assert _registry.find("clipvalue").name == "clip_by_value"
-
-
-class TestErrors:
-    @pytest.mark.parametrize(
-        ("make", "error", "message"),
+        ("x", "y", "options", "error", "message"),
         [
-            (lambda: optimizers.adam(-0.1), ValueError, r"learning_rate must be >= 0; got -0\.1"),
-            (lambda: optimizers.momentum(float("nan")), ValueError, r"learning_rate must be >= 0; got nan"),
-            (lambda: optimizers.gradient_descent("fast"), TypeError, r"learning_rate must be a number; got 'fast'"),
-            (lambda: optimizers.adam(None), TypeError, r"learning_rate must be a number; got None"),
-            (
-                lambda: optimizers.adam(np.ones(3)),
-                ValueError,
-                r"learning_rate must be a scalar; got shape \(3,\).*vmap",
-            ),
-            (lambda: optimizers.adam(b1=1.0), ValueError, r"b1 must be >= 0 and < 1; got 1\.0"),
-            (lambda: optimizers.adam(b2=-0.1), ValueError, r"b2 must be >= 0 and < 1; got -0\.1"),
-            (lambda: optimizers.adam(b1=lambda t: 0.9), TypeError, r"b1 must be a number, not a function"),
-            (lambda: optimizers.adam(eps=-1e-8), ValueError, r"eps must be >= 0"),
-            (lambda: optimizers.scale_by_adam(eps_root=-1.0), ValueError, r"eps_root must be >= 0; got -1\.0"),
-            (lambda: optimizers.adam(bias_correction="no"), ValueError, r"bias_correction must be one of True, False"),
-            (lambda: optimizers.clip_by_norm(0), ValueError, r"max_norm must be > 0; got 0"),
-            (lambda: optimizers.clip_by_global_norm(-1.0), ValueError, r"max_norm must be > 0; got -1\.0"),
-            (lambda: optimizers.clip_by_global_norm(np.ones(2)), ValueError, r"max_norm must be a scalar; got shape"),
-            (lambda: optimizers.clip_by_value(float("nan")), ValueError, r"max_value must be > 0; got nan"),
-            (lambda: optimizers.clip_by_value("1"), TypeError, r"max_value must be a number; got '1'"),
-            (lambda: optimizers.clip_by_norm(lambda t: 1.0), TypeError, r"max_norm must be a number, not a function"),
-            (lambda: optimizers.weight_decay(-0.1), ValueError, r"strength must be >= 0; got -0\.1"),
-            (lambda: optimizers.weight_decay(None), TypeError, r"strength must be a number; got None"),
-            (
-                lambda: through(optimizers.weight_decay(0.1), jnp.ones(2)),
-                ValueError,
-                r"weight_decay needs the parameters: call update\(updates, state, params\)",
-            ),
-            (
-                lambda: optimizers.clip_by_value(1.0).init(jnp.ones(2, int)),
-                TypeError,
-                r"parameters must be floating; got int32",
-            ),
-            (
-                lambda: optimizers.gradient_descent(1.0).init(jnp.ones(2, int)),
-                TypeError,
-                r"parameters must be floating; got int32",
-            ),
-            (lambda: optimizers.momentum(0.1, momentum=1), ValueError, r"momentum must be >= 0 and < 1; got 1"),
+            ([1.0, 2.0], [1], {"params": {"w": 1.0}}, ValueError, "params must hold kernel, and may hold bias; got"),
+            ([1.0, 2.0], [1], {"params": {"kernel": np.ones((2, 1), int)}}, TypeError, "must be floating; got int"),
+            (np.ones((5, 2)), np.ones((5, 1)), {}, ValueError, r"x and y must be one example.*got \(5, 2\), \(5, 1\)"),
+            ([1.0, 2.0, 3.0], [1], {}, ValueError, r"got \(3,\), \(1,\) and \(2, 1\); go over several with"),
+            ([1.0, 2.0], [1], {"learning_rate": 0}, ValueError, "learning_rate must be > 0; got 0"),
+            ([1.0, 2.0], [1], {"learning_rate": "fast"}, TypeError, "learning_rate must be a number; got 'fast'"),
         ],
-    )
-    def test_messages(self, make, error, message):
+    )  # fmt: skip
+    def test_messages(self, x, y, options, error, message):
         with pytest.raises(error, match=message):
-            make()
-
-    def test_traced_rates_must_be_scalars_too(self):
-        with pytest.raises(ValueError, match=r"learning_rate must be a scalar; got shape \(2,\)"):
-            jax.jit(lambda rate: optimizers.adam(rate).init(jnp.ones(2)))(jnp.ones(2))
+            o.perceptron_rule(**{"params": {"kernel": jnp.ones((2, 1))}, "x": x, "y": y, **options})

@@ -10,10 +10,10 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxdict import _check
 from jaxdict._entry import entry
+from jaxdict.activations._kernels import exp_below
+from jaxdict.activations._rows import Axis, largest, summed
 
-Axis = int | tuple[int, ...] | None
-
-_SHORT = 64  # what is called a short row: XLA's CPU reductions of few numbers and of many like different forms
+_LONG = 64  # a row longer than this is divided where its exponentials are made, see `_softmax_value`
 
 
 def _present(x, where, absent):
@@ -25,30 +25,41 @@ def _over(x, temperature):
     return x if temperature is None else x / temperature
 
 
+def _top(x, axis):
+    return jnp.minimum(largest(x, axis), jnp.finfo(x.dtype).max)  # inf - inf would be NaN
+
+
 def _shifted(x, temperature, where, axis):
     """``x`` minus its largest, over the temperature: 0 at the largest, inf included; -inf or NaN where masked out."""
     x = _present(x, where, -jnp.inf)
-    largest = jnp.max(x, axis, keepdims=True, initial=-jnp.inf)
-    finite = jnp.minimum(largest, jnp.finfo(x.dtype).max)  # inf - inf would be NaN
-    return _over(jnp.minimum(x - finite, 0.0), temperature)
+    top = _top(x, axis)
+    return _over(jnp.where(x > top, 0.0, x - top), temperature)  # a minimum may lose NaN, see `_rows`
 
 
 def _softmax_value(x, temperature, where, axis):
-    e = jnp.exp(_shifted(x, temperature, where, axis))
-    return _present(e / jnp.sum(e, axis, keepdims=True), where, 0.0)
+    x = _present(x, where, -jnp.inf)
+    top = _top(x, axis)
+    # What the exponential of inf is replaced by is made of the data, and comes first: the minimum of XLA's CPU library
+    # is the second of two when one is NaN, and XLA puts constants there.
+    cap = jnp.broadcast_to(1 + 0 * top, x.shape)
+    e = jax.lax.min(cap, jnp.exp(_over(x - top, temperature)))
+    total = jnp.sum(e, axis, keepdims=True)
+    if e.size > _LONG * total.size:
+        total = jnp.maximum(e, total)  # the same, but no product with a reciprocal, which would part the loop in two
+    return _present(e / total, where, 0.0)
 
 
 def _log_softmax_value(x, temperature, where, axis):
-    u = _shifted(x, temperature, where, axis)
-    e = jnp.exp(u)
-    # The largest adds 1 to the sum of exponentials, and would hide what the others add: it is taken out of the terms.
-    top = jnp.floor(e)
-    others = jnp.sum(e - top, axis, keepdims=True)
-    if e.size <= _SHORT * others.size:
-        ties = jnp.sum(top, axis, keepdims=True)
-    else:  # the same number, without keeping a second array of the input's size
-        ties = jnp.round(jnp.sum(e, axis, keepdims=True) - others)
-    return _present(u - jnp.log1p(others + (ties - 1)), where, -jnp.inf)
+    x = _present(x, where, -jnp.inf)
+    top = largest(x, axis)
+
+    def term(x):
+        # The largest adds 1 to the sum of exponentials, and would hide what the others add: it is counted apart.
+        is_top = x == top
+        return jnp.where(is_top, 0.0, exp_below(_over(x - top, temperature))), is_top.astype(x.dtype)
+
+    others, ties = summed(term, axis, x)
+    return _present(_shifted(x, temperature, None, axis) - jnp.log1p(others + (ties - 1)), where, -jnp.inf)
 
 
 def _sparsemax_value(x, temperature, where, axis):

@@ -20,6 +20,7 @@ from jaxdict.config.schema import (
     DataSection,
     PenaltySection,
     ScheduleSection,
+    TrainingSection,
     about,
     no_missing,
 )
@@ -85,17 +86,11 @@ def build(config: Config) -> Experiment:
         model = models.mlp(widths, **options)
     steps = -(-len(train) // min(config.training.batch_size, len(train))) * config.training.epochs
     config, optimizer = _optimizer(config, steps)
-    stopping = config.training.early_stopping
-    if stopping is not None and stopping.monitor.startswith("validation_") and validation is None:
-        raise ConfigError(
-            f"training.early_stopping.monitor is {stopping.monitor!r}, but data.validation_fraction is 0: "
-            f"nothing is held out"
-        )
     return Experiment(
         config=config, train=train, validation=validation, test=test, model=model,
         loss=partial(loss, **config.loss.options) if config.loss.options else loss,
         optimizer=optimizer, penalty=_penalty(config.penalty),
-        observers=() if stopping is None else (observers.early_stopping(**stopping.model_dump()),),
+        observers=_observers(config.training, held_out=validation is not None),
         class_weight=_class_weight(config.training.class_weight, train),
         preprocess=preprocess,
     )  # fmt: skip
@@ -164,21 +159,8 @@ def _optimizer(config: Config, steps: int) -> tuple[Config, Any]:
     options, rate, schedule = section.options, section.learning_rate, section.schedule
     function = _registry.find(section.name, "optimizer").function
     if schedule is not None:
-        make = _registry.find(schedule.name, "schedule").function
-        takes = inspect.signature(make).parameters
-        given = dict(schedule.options)
-        first = next((name for name in ("init_value", "value") if name in takes), None)
-        if rate is not None and first is not None and first not in given:
-            given, rate = {first: rate, **given}, None
-        if rate is not None:
-            raise ConfigError("give optimizer.learning_rate or the values of optimizer.schedule, not both")
-        if "decay_steps" in takes:
-            given.setdefault("decay_steps", steps)
-        no_missing("optimizer.schedule", make, given)
-        schedule = ScheduleSection.model_validate({"name": schedule.name, **given})
-        config = config.changed("optimizer", learning_rate=None, schedule=schedule)
-        with about("optimizer.schedule"):
-            options["learning_rate"] = make(**given)
+        table, options["learning_rate"] = _schedule("optimizer.schedule", schedule.model_dump(), rate, steps)
+        config = config.changed("optimizer", learning_rate=None, schedule=ScheduleSection.model_validate(table))
     elif rate is not None:
         options["learning_rate"] = rate
     no_missing("optimizer", function, options)
@@ -187,9 +169,49 @@ def _optimizer(config: Config, steps: int) -> tuple[Config, Any]:
         return config, made if section.clip_norm is None else _clipped(section.clip_norm, made)
 
 
+_FIRST = ("schedule", "value", "peak_value", "max_value", "init_value")  # what a learning rate beside it is
+
+
+def _schedule(section: str, table: Mapping[str, Any], rate: float | None, steps: float) -> tuple[dict[str, Any], Any]:
+    """The table of a schedule with the rate and the length of the run where it leaves them open, and the schedule."""
+    given = {name: value for name, value in table.items() if name != "name"}
+    make = _registry.find(table["name"], "schedule").function
+    takes, inner = inspect.signature(make).parameters, given.get("schedule")
+    parts: dict[str, Any] = {}
+    if isinstance(inner, Mapping):
+        warm = given.get("warmup_steps")
+        rest = steps - warm if isinstance(warm, (int, float)) else steps
+        given["schedule"], parts["schedule"] = _schedule(f"{section}.schedule", inner, rate, rest)
+    elif rate is not None:
+        first = next((name for name in _FIRST if name in takes), None)
+        if first is None or first in given:
+            raise ConfigError("give optimizer.learning_rate or the values of optimizer.schedule, not both")
+        given = {first: rate, **given}
+    for length in {"decay_steps", "total_steps"} & set(takes):
+        given.setdefault(length, steps)
+    no_missing(section, make, given)
+    with about(section):
+        return {"name": table["name"], **given}, make(**given | parts)
+
+
 @constructor
 def _clipped(norm: float, optimizer: Any) -> Any:
     return optax.chain(optax.clip_by_global_norm(norm), optimizer)
+
+
+def _observers(section: TrainingSection, *, held_out: bool) -> tuple[Any, ...]:
+    made = []
+    for name, make in (("early_stopping", observers.early_stopping), ("plateau", observers.plateau)):
+        options = getattr(section, name)
+        if options is None:
+            continue
+        if options.monitor.startswith("validation_") and not held_out:
+            raise ConfigError(
+                f"training.{name}.monitor is {options.monitor!r}, but data.validation_fraction is 0: "
+                f"nothing is held out"
+            )
+        made.append(make(**options.model_dump()))
+    return tuple(made)
 
 
 def _penalty(section: PenaltySection | None) -> Callable[..., Any] | None:

@@ -106,6 +106,21 @@ class EarlyStoppingSection(_Section):
     restore_best: bool = True
 
 
+class PlateauSection(_Section):
+    monitor: str = "auto"
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 10
+    mode: Literal["min", "max"] = "min"
+    rtol: _Fraction = 1e-4
+    atol: _NotNegative = 0.0
+    relative_to: Literal["magnitude", "value"] = "magnitude"
+    reduce_when: Literal["reached", "exceeded"] = "reached"
+    cooldown: Annotated[int, Field(ge=0)] = 0
+    cooldown_counts_last: bool = False
+    min_scale: _NotNegative = 0.0
+    min_reduction: _NotNegative = 0.0
+
+
 class TrainingSection(_Section):
     epochs: _Count = 30
     batch_size: _Count = 32
@@ -116,6 +131,7 @@ class TrainingSection(_Section):
     metrics: list[str] | None = None
     segment_epochs: _Count | None = None
     early_stopping: EarlyStoppingSection | None = None
+    plateau: PlateauSection | None = None
     compilation_cache: str | None = None
 
     @field_validator("class_weight")
@@ -328,11 +344,24 @@ def _named_schedule(optimizer: OptimizerSection) -> ScheduleSection | None:
     schedule = optimizer.schedule
     if schedule is None:
         return None
-    entry = _entry("optimizer.schedule.name", schedule.name, "schedule")
-    _known_options("optimizer.schedule", entry, schedule.options)
-    if optimizer.learning_rate is not None and "init_value" in schedule.options:
+    options = _named_options("optimizer.schedule", schedule.model_dump())
+    takes = inspect.signature(_registry.find(options["name"], "schedule").function).parameters
+    begins = "init_value" in schedule.options and "schedule" not in takes  # a warm-up's is not the rate
+    if optimizer.learning_rate is not None and begins:
         raise ConfigError("give optimizer.learning_rate or optimizer.schedule.init_value, not both")
-    return schedule.model_copy(update={"name": entry.name})
+    return ScheduleSection.model_validate(options)
+
+
+def _named_options(section: str, schedule: Mapping[str, Any]) -> dict[str, Any]:
+    """A schedule's table with the dictionary's own name, and so the schedule in it that a warm-up goes before."""
+    if not isinstance(schedule.get("name"), str):
+        raise ConfigError(f"{section}.name must be a string; got {schedule.get('name')!r}")
+    options = dict(schedule)
+    entry = _entry(f"{section}.name", options.pop("name"), "schedule")
+    _known_options(section, entry, options)
+    if isinstance(options.get("schedule"), Mapping):
+        options["schedule"] = _named_options(f"{section}.schedule", options["schedule"])
+    return {"name": entry.name, **options}
 
 
 _ARRAYS = ("axis", "where")  # how arrays lie, which a file does not say

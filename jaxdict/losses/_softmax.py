@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from jaxdict.activations._kernels import exp_below
+from jaxdict.activations._rows import largest, summed
 from jaxdict.losses._shared import by_slope, is_label, pick
 
 _program = functools.partial(jax.jit, inline=True)  # called by itself, a function is one program
@@ -23,20 +25,23 @@ class _Shifted:
     """Logits over the last axis less their maximum, and what exp of that sums to beside the maximum's own 1."""
 
     def __init__(self, logits: jax.Array):
-        top = jnp.max(logits, axis=-1, keepdims=True)
-        self.is_top = logits == top
+        top = largest(logits, -1)
+
+        def term(logits):
+            is_top = logits == top
+            return jnp.where(is_top, 0, exp_below(logits - top)), is_top.astype(logits.dtype)
+
+        others, ties = summed(term, -1, logits)
+        # Several infinities have no limit.
+        self.rest = jnp.where(jnp.isinf(top) & (ties > 1), jnp.nan, others + (ties - 1))
         self.z = _shift(logits, top)
-        self.exp = jnp.exp(self.z)
-        ties = jnp.sum(self.is_top, axis=-1, keepdims=True, dtype=logits.dtype) - 1
-        rest = jnp.sum(jnp.where(self.is_top, 0, self.exp), axis=-1, keepdims=True) + ties
-        self.rest = jnp.where(jnp.isinf(top) & (ties > 0), jnp.nan, rest)  # several infinities have no limit
-        self.p = self.exp * (1 / (1 + self.rest))
 
 
 @jax.custom_jvp
 @_program
 def _softmax(logits):
-    return _Shifted(logits).p
+    s = _Shifted(logits)
+    return exp_below(s.z) * (1 / (1 + s.rest))
 
 
 @_softmax.defjvp
@@ -71,19 +76,20 @@ class _Weighed:
     """The surprise less the shifted logits, ln(1 + rest), where the likeliest class is the 1.
 
     The rest is summed as exp less the targets' shares, whose sum is 1: where the likeliest class is what is aimed at
-    they cancel exactly, and elsewhere the loss is far above the rounding of that 1. A selection of the likeliest class
-    would write all terms to memory, and ties would have to be counted.
+    they cancel exactly, and elsewhere the loss is far above the rounding of that 1. Ties need not be counted.
     """
 
     def __init__(self, logits: jax.Array, targets: jax.Array):
-        self.top = jnp.max(logits, axis=-1, keepdims=True)
-        finite = jnp.minimum(self.top, jnp.finfo(logits.dtype).max)  # inf - inf would be NaN
+        self.top = largest(logits, -1)
         self.total = jnp.sum(targets, axis=-1, keepdims=True)
-        per_total = jnp.where(self.total == 0, 0, 1 / jnp.where(self.total == 0, 1, self.total))
-        self.excess = jnp.exp(jnp.minimum(logits, finite) - finite) - targets * per_total
-        rest = jnp.maximum(jnp.sum(self.excess, axis=-1, keepdims=True), 0)
+        self.per_total = jnp.where(self.total == 0, 0, 1 / jnp.where(self.total == 0, 1, self.total))
+        rest = summed(self.excess, -1, logits, targets)
+        rest = jnp.where(rest < 0, 0, rest)  # a maximum may lose NaN, see `_rows`
         infinite = jnp.where(rest < 0.5, 0, jnp.nan)  # several infinities have no limit
         self.rest = jnp.where(jnp.isinf(self.top), infinite, rest)
+
+    def excess(self, logits: jax.Array, targets: jax.Array) -> jax.Array:
+        return exp_below(_shift(logits, self.top)) - targets * self.per_total
 
 
 @jax.custom_jvp
@@ -91,8 +97,12 @@ class _Weighed:
 def dense(logits, targets):
     """The sum of targets times surprises."""
     s = _Weighed(logits, targets)
-    surprise = jnp.log1p(s.rest) - _shift(logits, s.top)
-    return jnp.sum(jnp.where(targets == 0, 0, targets * surprise), axis=-1)
+    least = jnp.log1p(s.rest)
+
+    def term(logits, targets):
+        return jnp.where(targets == 0, 0, targets * (least - _shift(logits, s.top)))
+
+    return summed(term, -1, logits, targets)[..., 0]
 
 
 @functools.partial(dense.defjvp, symbolic_zeros=True)
@@ -110,7 +120,7 @@ def _(primals, tangents):
 def _dense_slope(logits, targets):
     """``p Σy - y``."""
     s = _Weighed(logits, targets)
-    return (s.total * s.excess - targets * s.rest) * (1 / (1 + s.rest))
+    return (s.total * s.excess(logits, targets) - targets * s.rest) * (1 / (1 + s.rest))
 
 
 @_dense_slope.defjvp
@@ -130,18 +140,17 @@ def terms(logits, targets):
 
 
 class _Labelled:
-    """The label's shifted logit, and exp of all and the sum of the other classes'."""
+    """The label's shifted logit, and the sum of the other classes' exp."""
 
     def __init__(self, logits: jax.Array, labels: jax.Array):
-        top = jnp.max(logits, axis=-1)
-        finite = jnp.minimum(top, jnp.finfo(logits.dtype).max)[..., None]  # inf - inf would be NaN
-        self.exp = jnp.exp(jnp.minimum(logits, finite) - finite)
-        # The distance to the label is 0 there and at least 1, the largest exp, elsewhere. Selected instead, the terms
-        # would no longer be summed as they are made, but written to memory first, which takes a third more time.
-        places = jax.lax.broadcasted_iota(logits.dtype, logits.shape, logits.ndim - 1)
-        distance = jnp.abs(places - labels[..., None].astype(logits.dtype))
-        others = jnp.sum(jnp.minimum(self.exp, distance), axis=-1)
-        own = pick(logits, labels)
+        self.top = largest(logits, -1)
+
+        def other(logits, places):
+            return jnp.where(places == labels[..., None], 0, exp_below(_shift(logits, self.top)))
+
+        places = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
+        others = summed(other, -1, logits, places)[..., 0]
+        top, own = self.top[..., 0], pick(logits, labels)
         self.z = jnp.where(own == top, 0, own - top)
         unsure = jnp.isinf(top) & (others + jnp.exp(self.z) != 1)  # several infinities have no limit
         self.others = jnp.where(unsure, jnp.nan, others)
@@ -151,7 +160,8 @@ class _Labelled:
 @_program
 def _sparse_slope(logits, labels):
     s = _Labelled(logits, labels)
-    return jnp.where(is_label(labels, logits), -s.others[..., None], s.exp) * (1 / (s.others + jnp.exp(s.z)))[..., None]
+    slope = jnp.where(is_label(labels, logits), -s.others[..., None], exp_below(_shift(logits, s.top)))
+    return slope * (1 / (s.others + jnp.exp(s.z)))[..., None]
 
 
 @_sparse_slope.defjvp

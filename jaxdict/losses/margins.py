@@ -16,6 +16,11 @@ from jaxdict._entry import entry
 from jaxdict.losses._shared import Labelled, Pair, add_up, by_slope, is_label, labelled, pair, pick, presence
 
 
+def _above(t):
+    """max(0, t), NaN at NaN: XLA's maximum on the CPU loses it in and beside reductions of 4096 numbers or more."""
+    return jnp.where(t <= 0, 0.0, t)
+
+
 def _active(t):
     """The derivative of ``max(0, t)``: 0 at 0, NaN at NaN."""
     return jnp.where(t > 0, 1, jnp.where(t <= 0, 0, jax.lax.stop_gradient(t))).astype(t.dtype)
@@ -23,17 +28,17 @@ def _active(t):
 
 def _lack_rule(p, y):
     t = 1 - y * p
-    return jnp.maximum(t, 0), (-y * _active(t), -p * _active(t))
+    return _above(t), (-y * _active(t), -p * _active(t))
 
 
 @closed_form(_lack_rule)
 def _lack(p, y):
-    return jnp.maximum(1 - y * p, 0)
+    return _above(1 - y * p)
 
 
 @closed_form(lambda p, y: (jnp.square(_lack(p, y)), (-2 * y * _lack(p, y), -2 * p * _lack(p, y))))
 def _square_lack(p, y):
-    return jnp.square(jnp.maximum(1 - y * p, 0))
+    return jnp.square(_above(1 - y * p))
 
 
 def _signed(predictions: Any, targets: Any, zero_one: bool, axis: int | None, where: Any) -> Pair:
@@ -150,6 +155,7 @@ def _worst(scores, labels):
     """What the label lacks to its best rival, and who is that."""
     rivals = jnp.where(is_label(labels, scores), -jnp.inf, scores)
     best = jnp.max(rivals, axis=-1, keepdims=True)
+    best = jnp.where(jnp.any(jnp.isnan(rivals), axis=-1, keepdims=True), jnp.nan, best)
     return 1 + (best[..., 0] - pick(scores, labels)), rivals == best
 
 
@@ -161,7 +167,7 @@ def _worst_slope(scores, labels):
 
 @by_slope(_worst_slope)
 def _of_worst(scores, labels):
-    return jnp.maximum(_worst(scores, labels)[0], 0)
+    return _above(_worst(scores, labels)[0])
 
 
 def _each(scores, labels):
@@ -176,7 +182,7 @@ def _sum_slope(scores, labels):
 
 @by_slope(_sum_slope)
 def _of_all(scores, labels):
-    return jnp.sum(jnp.maximum(_each(scores, labels), 0), axis=-1)
+    return jnp.sum(_above(_each(scores, labels)), axis=-1)
 
 
 @entry(

@@ -35,7 +35,7 @@ def of(predictions: Any, targets: Any, *, threshold: Any = 0.0) -> Classes:
         return Classes(jnp.where(jnp.isnan(scores), -1, yes), answers.astype(jnp.int32), 2)
     actual = labels_for(scores, labels)
     best = jnp.argmax(scores, axis=-1).astype(jnp.int32)
-    return Classes(jnp.where(jnp.isnan(jnp.max(scores, axis=-1)), -1, best), actual, scores.shape[-1])
+    return Classes(jnp.where(jnp.any(jnp.isnan(scores), axis=-1), -1, best), actual, scores.shape[-1])
 
 
 def column(scores: jax.Array, labels: jax.Array) -> jax.Array | None:

@@ -116,7 +116,7 @@ def _top_k_stream(k: int = 5) -> Stream:
         own = jnp.take_along_axis(scores, jnp.clip(labels, 0, scores.shape[-1] - 1), axis=-1)
         place = jax.lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1)
         ahead = (scores > own) | ((scores == own) & (place < labels))
-        known = (labels >= 0) & (labels < scores.shape[-1]) & ~jnp.isnan(jnp.max(scores, axis=-1, keepdims=True))
+        known = (labels >= 0) & (labels < scores.shape[-1]) & ~jnp.any(jnp.isnan(scores), axis=-1, keepdims=True)
         return (jnp.sum(ahead, axis=-1) < k) & known[..., 0]
 
     return mean_of(top_k_accuracy)

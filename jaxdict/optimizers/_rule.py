@@ -1,5 +1,6 @@
 """What optimizers share: checked scalars, and one rule applied to every leaf of a tree of gradients."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -19,9 +20,34 @@ def scalar_or_schedule(name: str, value: Any, **bounds: float) -> Any:
     return value if callable(value) else _check.scalar(name, value, **bounds)
 
 
+def value_at(value: Any, count: Any, dtype: Any) -> Any:
+    """What a hyperparameter or its schedule gives after ``count`` updates, in the type of the leaf that it meets."""
+    return cast(value(count) if callable(value) else value, dtype)
+
+
 def cast(value: Any, dtype: Any) -> Any:
     """A hyperparameter in the type of the leaf that it meets; a Python float has none of its own."""
     return value if isinstance(value, float) else jnp.asarray(value, dtype)
+
+
+def one_minus_power(base: Scalar, t: jax.Array, dtype: Any) -> Scalar:
+    """1 - base**t without cancellation; a traced base of 0 has no infinite logarithm, whose derivative would be NaN."""
+    if isinstance(base, float):
+        return -jnp.expm1(t.astype(dtype) * math.log(base)) if base > 0 else 1.0
+    return -jnp.expm1(t.astype(dtype) * jnp.log(jnp.maximum(base, jnp.finfo(dtype).tiny)))
+
+
+def divide(a: jax.Array, b: jax.Array, *added: Scalar) -> jax.Array:
+    """a/b, and 0 where b is 0; it is not where one of the numbers that were ``added`` to it is known to be above 0."""
+    if any(isinstance(number, float) and number > 0 for number in added):
+        return a / b
+    positive = b > 0
+    return jax.lax.select(positive, a / jax.lax.select(positive, b, jnp.ones_like(b)), jnp.zeros_like(a))
+
+
+def _as(array: Any, dtype: Any) -> jax.Array:
+    """``array`` in ``dtype``, at no price where it is: a program of a thousand leaves is traced leaf by leaf."""
+    return array if isinstance(array, jax.Array) and array.dtype == dtype else jnp.asarray(array, dtype)
 
 
 def check_floating(params: Any) -> None:
@@ -32,6 +58,16 @@ def check_floating(params: Any) -> None:
             raise TypeError(f"parameters must be floating; got {dtype}; leave others out with optax.masked")
 
 
+def _floating_dtype(dtype: Any) -> Any:
+    try:
+        found = jnp.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or not jnp.issubdtype(found, jnp.floating):
+        raise ValueError(f"state_dtype must be a floating type, such as 'bfloat16' or 'float32'; got {dtype!r}")
+    return found
+
+
 def elementwise(
     step: Callable[..., Callable[..., tuple]],
     memory: type,
@@ -39,6 +75,7 @@ def elementwise(
     *,
     scalars: Mapping[str, tuple[float, Callable[[jax.Array, jax.Array], Any]]] = MappingProxyType({}),
     start: Mapping[str, float | jax.Array] = MappingProxyType({}),
+    without: tuple[str, ...] = (),
     state_dtype: Any = None,
     with_params: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -54,6 +91,7 @@ def elementwise(
       learning_rate: η ≥ 0, a number, a traced scalar or a schedule.
       scalars: name -> (first value, ``advance(t, last value)`` for step t), kept in the default float type.
       start: moment -> what it holds before the first step, where that is not 0.
+      without: fields that this rule does without, None in the state.
       state_dtype: what moments are stored in; by default float32, or the parameters' type where that is wider.
       with_params: the rule is ``rule(g, p, *moments)``, and ``update`` needs the parameters.
 
@@ -61,19 +99,17 @@ def elementwise(
       ValueError: a negative rate, a ``state_dtype`` that is not floating, at ``update`` missing parameters.
       TypeError: at ``init`` parameters that are not floating.
     """
-    known = ("count", "learning_rate", *scalars)
+    known = ("count", "learning_rate", *scalars, *without)
     moment_names = [name for name in memory._fields if name not in known]  # type: ignore[attr-defined]
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, low=0)
-    if state_dtype is not None:
-        state_dtype = jnp.dtype(state_dtype)
-        if not jnp.issubdtype(state_dtype, jnp.floating):
-            raise ValueError(f"state_dtype must be floating; got {state_dtype}")
+    state_dtype = state_dtype if state_dtype is None else _floating_dtype(state_dtype)
 
     def rate_at(count):
         return learning_rate(count) if callable(learning_rate) else learning_rate
 
     def remember(count, rate, moments, values):
-        fields = {"count": count, "learning_rate": jnp.asarray(rate, jnp.float32), **values}
+        fields = {"count": count, "learning_rate": jnp.asarray(rate, jnp.float32), **dict.fromkeys(without)}
+        fields |= {name: jnp.asarray(value, jax.dtypes.canonicalize_dtype(float)) for name, value in values.items()}
         fields |= dict(zip(moment_names, moments, strict=True))
         return memory(*(fields[name] for name in memory._fields))  # type: ignore[attr-defined]
 
@@ -82,20 +118,21 @@ def elementwise(
 
         def first(name):
             def filled(leaf):
-                dtype = jnp.result_type(leaf)
-                return jnp.full_like(leaf, start.get(name, 0.0), dtype=state_dtype or _check.compute_dtype(dtype))
+                dtype = state_dtype or _check.compute_dtype(jnp.result_type(leaf))
+                return jnp.full_like(leaf, start.get(name, 0.0), dtype=dtype)
 
             return jax.tree.map(filled, params)
 
         count = jnp.zeros((), jnp.int32)
-        values = {name: jnp.asarray(value, float) for name, (value, _) in scalars.items()}
+        values = {name: value for name, (value, _) in scalars.items()}
         return remember(count, rate_at(count), [first(name) for name in moment_names], values)
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
         if with_params and params is None:
             raise ValueError("this optimizer needs the parameters: call update(updates, state, params)")
-        rate, t = rate_at(state.count), optax.safe_increment(state.count)
+        rate = rate_at(state.count)
+        t: Any = optax.safe_increment(state.count)
         values = {name: advance(t, getattr(state, name)) for name, (_, advance) in scalars.items()}
         gradients, tree = jax.tree.flatten(updates, is_leaf=lambda leaf: leaf is None)
         moments = [tree.flatten_up_to(getattr(state, name)) for name in moment_names]
@@ -106,14 +143,14 @@ def elementwise(
             if g is None:
                 rows.append((None, *memories))
                 continue
-            g = jnp.asarray(g)
+            g = g if isinstance(g, jax.Array) else jnp.asarray(g)
             dtype = _check.compute_dtype(jnp.promote_types(g.dtype, memories[0].dtype) if memories else g.dtype)
             if dtype not in rules:
                 rules[dtype] = step(t, cast(rate, dtype), dtype, **{n: cast(v, dtype) for n, v in values.items()})
             given = (g, p, *memories) if with_params else (g, *memories)
-            change, *changed = rules[dtype](*(jnp.asarray(a, dtype) for a in given))
-            changed = (new.astype(old.dtype) for new, old in zip(changed, memories, strict=True))
-            rows.append((change.astype(g.dtype), *changed))
+            change, *changed = rules[dtype](*(_as(a, dtype) for a in given))
+            changed = (_as(new, old.dtype) for new, old in zip(changed, memories, strict=True))
+            rows.append((_as(change, g.dtype), *changed))
         columns = zip(*rows, strict=True) if rows else [()] * (1 + len(moment_names))
         changes, *moments = (jax.tree.unflatten(tree, column) for column in columns)
         return changes, remember(t, rate, moments, values)

@@ -160,9 +160,10 @@ def weight_decay(strength: ScalarOrSchedule, *, mask: Any = None) -> optax.Gradi
     inner = optax.add_decayed_weights(scalar_or_schedule("strength", strength, low=0), mask)
 
     def update(updates, state, params=None, **extra_args):
+        del extra_args
         if params is None:
             raise ValueError("weight_decay needs the parameters: call update(updates, state, params)")
-        wide, state = inner.update(_wide(updates), state, _wide(params), **extra_args)
+        wide, state = inner.update(_wide(updates), state, _wide(params))
         return _like(wide, updates), state
 
     return optax.GradientTransformationExtraArgs(inner.init, update)

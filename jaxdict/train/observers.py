@@ -1,6 +1,7 @@
 """Observers: pure ``(init, update)`` pairs carried inside the compiled run, looking at it once an epoch."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jaxdict import _check
 from jaxdict._cache import constructor
 from jaxdict._entry import entry
+from jaxdict.optimizers import plateau as rule_room
 
 
 class Snapshot(NamedTuple):
@@ -24,13 +26,21 @@ class Observer(NamedTuple):
     """``init(snapshot) -> memory`` before the first epoch, ``update(memory, snapshot) -> (memory, stop)`` after each.
 
     ``monitor`` is the column of the history that it needs ("auto": ``validation_loss`` when there is validation data,
-    else ``loss``). ``restores`` says that the run should end with the memory's ``params`` and ``state``.
+    else ``loss``). ``restores`` says that the run should end with the memory's ``params`` and ``state``. ``scale``
+    gives what the updates of the next epoch are multiplied by, from the memory; None leaves them alone.
     """
 
     init: Callable[[Snapshot], Any]
     update: Callable[[Any, Snapshot], tuple[Any, jax.Array]]
     monitor: str | None = None
     restores: bool = False
+    scale: Callable[[Any], jax.Array] | None = None
+
+
+def scale_of(observers: Iterable[Observer], memories: Iterable[Any]) -> jax.Array | None:
+    """What all observers together multiply updates by; None when none does, so that nothing is multiplied."""
+    scales = [o.scale(memory) for o, memory in zip(observers, memories, strict=True) if o.scale is not None]
+    return functools.reduce(jnp.multiply, scales) if scales else None
 
 
 class BestMemory(NamedTuple):
@@ -127,3 +137,65 @@ def early_stopping(
       ValueError: an unknown mode, a patience below 1, a negative min_delta; in ``fit``, an unknown column.
     """
     return _best(monitor, mode, _check.integer("patience", patience, low=1), min_delta, restore_best)
+
+
+@entry(
+    "observer",
+    equation=rule_room.EQUATION,
+    aliases=("reduce on plateau", "reduce lr on plateau", "reducelronplateau"),
+    sources=("S2 10.2.6", "S4"),
+    conventions=rule_room.CONVENTIONS,
+    symbols=rule_room.SYMBOLS,
+    see_also=("optimizer reduce_on_plateau", "early_stopping"),
+)
+@constructor
+def plateau(
+    *,
+    monitor: str = "auto",
+    factor: Any = 0.1,
+    patience: int = 10,
+    mode: str = "min",
+    rtol: Any = 1e-4,
+    atol: Any = 0.0,
+    relative_to: str = "magnitude",
+    reduce_when: str = "reached",
+    cooldown: int = 0,
+    cooldown_counts_last: bool = False,
+    min_scale: Any = 0.0,
+    min_reduction: Any = 0.0,
+) -> Observer:
+    """Lower the learning rate when ``monitor`` has stopped getting better: reduce on plateau.
+
+    From the next epoch on, the optimizer's updates are multiplied by a scale, which is the rate's as PyTorch's and
+    optax's optimizers have it, outside every memory; on top of a schedule, if there is one. The history's
+    ``learning_rate`` holds the product. Stop early with more patience than this.
+
+    Args:
+      monitor: a column of the history, float32 scalar an epoch; "auto" is validation_loss, or loss without validation.
+      factor: 0 < factor < 1, what the scale is multiplied by.
+      patience: epochs in a row that may be no better, ≥ 0.
+      mode: "min" or "max", whether smaller or larger is better.
+      min_scale: ≥ 0, the least that a reduction goes to: the smallest rate by the first.
+      the others: as in ``optimizers.plateau_rule``.
+
+    Returns:
+      An observer; its memory is an ``optimizers.PlateauState``.
+
+    Raises:
+      ValueError: an unknown choice, a number out of its range; in ``fit``, a column that the run does not have.
+      TypeError: something that is not a number.
+    """
+    rule = rule_room.plateau_rule(
+        factor=factor, patience=patience, mode=mode, rtol=rtol, atol=atol, relative_to=relative_to,
+        reduce_when=reduce_when, cooldown=cooldown, cooldown_counts_last=cooldown_counts_last, min_scale=min_scale,
+        min_reduction=min_reduction,
+    )  # fmt: skip
+
+    def init(snapshot):
+        del snapshot
+        return rule.init()
+
+    def update(memory, snapshot):
+        return rule.update(memory, snapshot.row[monitor]), jnp.bool_(False)
+
+    return Observer(init, update, monitor, scale=lambda memory: memory.scale)

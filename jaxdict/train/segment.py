@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxdict import metrics as metrics_room
 from jaxdict.layers import Model, child
-from jaxdict.train.observers import Observer, Snapshot
+from jaxdict.train.observers import Observer, Snapshot, scale_of
 from jaxdict.train.step import (
     Batch,
     Parts,
@@ -191,8 +191,8 @@ def program(plan: Plan) -> Program:
         each = lax.map(measure, jnp.arange(chunks))
         return row_of(parts._replace(penalty=None), fold_sums(parts.streams, each))
 
-    def run_epoch(parts: Parts, data: Data, train: TrainState, keys: Keys, number) -> tuple[TrainState, Sums]:
-        update = build_update(parts)
+    def run_epoch(parts: Parts, data: Data, train: TrainState, keys: Keys, number, scale) -> tuple[TrainState, Sums]:
+        update = build_update(parts, scale=scale)
         count = count_of(data.inputs)
         size = min(plan.batch_size, count)
         full, tail = divmod(count, size)
@@ -236,7 +236,8 @@ def program(plan: Plan) -> Program:
         if validation is not None:
             row |= {f"validation_{name}": value for name, value in evaluate_all(parts, train, validation).items()}
         if rate is not None:
-            row["learning_rate"] = rate
+            scale = scale_of(plan.observers, carry.memories)
+            row["learning_rate"] = rate if scale is None else rate * scale
         epoch = carry.epoch + 1
         seen = row | {"auto": row.get("validation_loss", row["loss"])}
         memories, stop = [], jnp.bool_(False)
@@ -270,17 +271,18 @@ def program(plan: Plan) -> Program:
         first = carry.epoch
 
         def epoch(carry: Carry) -> Carry:
-            train, sums = run_epoch(parts, data, carry.train, keys, carry.epoch)
+            scale = scale_of(plan.observers, carry.memories)
+            train, sums = run_epoch(parts, data, carry.train, keys, carry.epoch, scale)
             at = carry.epoch - first
             return end_epoch(parts, carry.train, carry._replace(train=train), sums, data.validation, at)
 
         return lax.while_loop(lambda c: (c.epoch < end) & (c.code == RUNNING), epoch, carry)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def chunk(train: TrainState, sums: Sums | None, batches: Batch, steps_key, number, hyperparameters):
+    def chunk(train: TrainState, sums: Sums | None, batches: Batch, steps_key, number, hyperparameters, scale):
         """Steps over batches stacked on a first axis, the first of them being step ``number`` of the epoch."""
         parts = bind(plan, hyperparameters)
-        update = build_update(parts)
+        update = build_update(parts, scale=scale)
 
         def step(train, at):
             i, batch = at

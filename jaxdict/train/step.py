@@ -133,8 +133,11 @@ def cast(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
 
 
-def build_update(parts: Parts) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Sums]]:
-    """The update of one batch, giving the sums that its epoch adds up."""
+def build_update(parts: Parts, *, scale: jax.Array | None = None) -> Callable[..., tuple[TrainState, Sums]]:
+    """The update of one batch, ``(train, batch, key) -> (train, sums)``, giving the sums that its epoch adds up.
+
+    The optimizer's updates are multiplied by ``scale``, where there is one.
+    """
     dtype = PRECISIONS[parts.precision or "float32"]
     optimizer = optax.with_extra_args_support(parts.optimizer)
 
@@ -157,28 +160,35 @@ def build_update(parts: Parts) -> Callable[[TrainState, Batch, jax.Array], tuple
     def update(train: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Sums]:
         weight = batch_weight(batch, parts.by_count)
         size = jax.tree.leaves(batch.inputs)[0].shape[0]
+        at = optimizers.lookahead_params(
+            train.params, train.optimizer_state, strict=False
+        )  # the parameters, for most optimizers
         pieces = parts.accumulation if size % parts.accumulation == 0 else 1
         if pieces == 1:
-            (value, (state, sums)), grads = gradient(train.params, train.state, batch, weight, 1.0, key)
+            (value, (state, sums)), grads = gradient(at, train.state, batch, weight, 1.0, key)
         else:
             micro = jax.tree.map(lambda x: x.reshape(pieces, size // pieces, *x.shape[1:]), batch)
 
             def add(carry, piece):
                 value, state, sums, grads = carry
                 index, one = piece
-                (v, (state, s)), g = gradient(
-                    train.params, state, one, weight, 1.0 / pieces, jax.random.fold_in(key, index)
-                )
+                (v, (state, s)), g = gradient(at, state, one, weight, 1.0 / pieces, jax.random.fold_in(key, index))
                 grads = jax.tree.map(jnp.add, grads, g)
                 return (value + v, state, merge_sums(parts.streams, sums, s), grads), None
 
             first = jax.tree.map(lambda x: x[0], micro)
-            (v, (state, s)), g = gradient(
-                train.params, train.state, first, weight, 1.0 / pieces, jax.random.fold_in(key, 0)
-            )
+            (v, (state, s)), g = gradient(at, train.state, first, weight, 1.0 / pieces, jax.random.fold_in(key, 0))
             rest = (jnp.arange(1, pieces), jax.tree.map(lambda x: x[1:], micro))
             (value, state, sums, grads), _ = jax.lax.scan(add, (v, state, s, g), rest)
-        updates, optimizer_state = optimizer.update(grads, train.optimizer_state, train.params, value=value)
+
+        def value_fn(params):  # for line searches and second derivatives
+            return objective(params, train.state, batch, weight, 1.0, key)[0]
+
+        updates, optimizer_state = optimizer.update(
+            grads, train.optimizer_state, train.params, value=value, grad=grads, value_fn=value_fn
+        )
+        if scale is not None:
+            updates = jax.tree.map(lambda u: (u * scale).astype(u.dtype), updates)
         return TrainState(optax.apply_updates(train.params, updates), state, optimizer_state), sums
 
     return update

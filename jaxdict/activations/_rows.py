@@ -1,0 +1,65 @@
+"""Sums over rows for softmax and its kin, in a form that XLA keeps in one loop on the CPU.
+
+There a reduction is a library call (YNNPACK) that takes in some of the arithmetic before it, has the rest written to
+memory first, and loses NaN in ``minimum`` and ``maximum``. What is added up slice by slice is a vector loop of XLA's
+own, which takes in everything and loses nothing.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Axis = int | tuple[int, ...] | None
+
+SHORT = 16  # rows up to here are added element by element
+_SLICES = 4  # longer ones in so many slices, whose sum a reduction adds up
+
+
+def axes_of(x: jax.Array, axis: Axis) -> tuple[int, ...]:
+    """``axis`` as a tuple of axes from 0, None being all."""
+    axis = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return tuple(a % x.ndim for a in axis)
+
+
+def largest(x: jax.Array, axis: Axis) -> jax.Array:
+    """The largest over the axes, which stay with length 1. A NaN may go unseen."""
+    return jnp.max(x, axis, keepdims=True, initial=-jnp.inf)
+
+
+def summed(term: Callable[..., Any], axis: Axis, *arrays: jax.Array) -> Any:
+    """The sums over the axes, which stay with length 1, of ``term(*arrays)``: one array, or a tuple of them.
+
+    ``term`` is elementwise; it gets slices of the arrays, all of one shape.
+    """
+    axes = axes_of(arrays[0], axis)
+    if not axes:
+        return term(*arrays)
+    along, length = axes[-1], arrays[0].shape[axes[-1]]
+    count = _SLICES if length > SHORT else max(length, 1)
+    width = length // count
+
+    def part(start, stop):
+        return term(*(jax.lax.slice_in_dim(a, start, stop, axis=along) for a in arrays))
+
+    def added(*parts):
+        return functools.reduce(operator.add, parts)
+
+    def total(sums):
+        return jax.tree.map(lambda s: jnp.sum(_kept(s), axes, keepdims=True), sums)
+
+    sums = total(jax.tree.map(added, *(part(k * width, (k + 1) * width) for k in range(count))))
+    rest = [total(part(k, k + 1)) for k in range(count * width, length)]
+    return jax.tree.map(added, sums, *rest)
+
+
+def _kept(x: jax.Array) -> jax.Array:
+    """``x``, over 1, which XLA keeps.
+
+    A sum that several use it would compute again for each of them, but not a quotient. Nor does the library's
+    reduction reach through this one for the additions, without their terms.
+    """
+    return x / jnp.where(jnp.isnan(x), jnp.nan, 1)

@@ -1,0 +1,114 @@
+"""Softmax and its losses over rows of all lengths, and in arrays that XLA's CPU library takes the reductions of."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdict import activations, losses
+from jaxdict.activations import _rows
+
+# XLA's CPU library is called from 4096 elements on, for what there is one of a row from as many rows on.
+LARGE = [(4096, 10), (4096, 17), (6, 1000)]
+
+
+def exact_log_softmax(x):
+    """In float64, without hiding what the small ones add."""
+    x = np.asarray(x, np.float64)
+    u = x - x.max(-1, keepdims=True)
+    first = np.arange(x.shape[-1]) == u.argmax(-1)[:, None]
+    return u - np.log1p(np.where(first, 0, np.exp(u)).sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("length", [0, 1, 16, 17, 43])
+def test_sums_of_slices(length):
+    x = np.random.default_rng(length).normal(2, 1, (3, length, 2)).astype(np.float32)
+    y = np.arange(x.size, dtype=np.float32).reshape(x.shape)
+    sums = jax.jit(lambda axis: _rows.summed(lambda a, b: (a * b, b - a), axis, x, y), static_argnums=0)
+    for axis in (1, -2, (0, 1), (1, -1), None):
+        for got, want in zip(sums(axis), (x * y, y - x), strict=True):
+            np.testing.assert_allclose(got, np.sum(want, axis, keepdims=True), rtol=1e-5)
+
+
+def everything(x, labels):
+    """Name -> value and gradient of a sum with uneven weights."""
+    hot = jax.nn.one_hot(labels, x.shape[1])
+    weights = jnp.arange(x.size, dtype=x.dtype).reshape(x.shape) % 7
+    functions = {
+        "softmax": activations.softmax,
+        "log_softmax": activations.log_softmax,
+        "sparsemax": activations.sparsemax,
+        "sparse": lambda v: losses.sparse_softmax_cross_entropy(v, labels),
+        "dense": lambda v: losses.softmax_cross_entropy(v, hot),
+    }
+    results = {}
+    for name, f in functions.items():
+        value, pull = jax.vjp(f, x)
+        results[name] = value, pull(weights if value.ndim == 2 else weights[:, 0] + 1)[0]
+    return results
+
+
+EVERYTHING = jax.jit(everything)
+
+
+@pytest.mark.parametrize("shape", LARGE)
+def test_nan_is_not_lost(shape):
+    """One NaN makes its row NaN and no other, where the library's minimum and maximum would drop it."""
+    x = np.random.default_rng(4).normal(0, 3, shape).astype(np.float32)
+    x[1, 3] = np.nan
+    for name, (value, gradient) in EVERYTHING(x, np.zeros(shape[0], np.int32)).items():
+        others = np.arange(shape[0]) != 1
+        if name == "sparsemax":  # a projection: the others may do without it
+            assert np.isnan(value[1]).any()
+        else:
+            assert np.isnan(value[1]).all(), name
+            assert np.isnan(gradient[1]).any(), name
+        assert np.isfinite(np.asarray(value)[others]).all(), name
+        assert np.isfinite(np.asarray(gradient)[others]).all(), name
+
+
+@pytest.mark.parametrize("shape", LARGE)
+def test_infinite_logits_in_large_arrays(shape):
+    x = np.random.default_rng(5).normal(0, 3, shape).astype(np.float32)
+    x[0, 4], x[1, 4], x[2], x[3, [2, 5]] = np.inf, -np.inf, -np.inf, np.inf
+    labels = np.full(shape[0], 4, np.int32)
+    labels[1] = 3
+    results = {name: np.asarray(value, float) for name, (value, _) in EVERYTHING(x, labels).items()}
+    hot = np.eye(shape[1])
+    np.testing.assert_array_equal(results["softmax"][0], hot[4])
+    np.testing.assert_array_equal(results["softmax"][3], (hot[2] + hot[5]) / 2)
+    np.testing.assert_allclose(results["softmax"][1], np.exp(exact_log_softmax(x[1:2])[0]), rtol=2e-6)
+    assert results["softmax"][1, 4] == 0
+    assert (results["log_softmax"][0, 4], results["log_softmax"][1, 4]) == (0, -np.inf)
+    np.testing.assert_allclose(results["log_softmax"][3, [2, 5]], -np.log(2), rtol=1e-6)
+    for name in ("sparse", "dense"):
+        assert results[name][0] == 0
+        np.testing.assert_allclose(results[name][1], -exact_log_softmax(x[1:2])[0, 3], rtol=1e-6)
+        assert np.isnan(results[name][2:4]).all()
+    assert all(np.isnan(results[name][2]).all() for name in ("softmax", "log_softmax"))
+
+
+@pytest.mark.parametrize("classes", [2, 17, 103, 1000])
+def test_rows_of_all_lengths(classes):
+    """Where one class dominates, in ties, and at either end of a row that the slices do not divide."""
+    rng = np.random.default_rng(classes)
+    x = rng.normal(0, 1, (6, classes)).astype(np.float32)
+    labels = np.array([0, classes - 1, classes // 2, classes - 1, 0, 1])
+    x[np.arange(3), labels[:3]] += np.float32(20)
+    x[3, -2:] = 5
+    x[4] = 0.3
+    want = exact_log_softmax(x)
+    results = EVERYTHING(x, labels)
+    np.testing.assert_allclose(results["log_softmax"][0], want, rtol=3e-6)
+    np.testing.assert_allclose(results["softmax"][0], np.exp(want), rtol=3e-6)
+    weights = np.arange(x.size).reshape(x.shape) % 7
+    p, hot = np.exp(want), np.eye(classes)[labels]
+    off = np.where(hot == 1, -np.where(hot == 1, 0, p).sum(-1, keepdims=True), p)
+    for name in ("sparse", "dense"):
+        value, gradient = results[name]
+        np.testing.assert_allclose(value, -want[np.arange(6), labels], rtol=3e-6)
+        np.testing.assert_allclose(gradient, (weights[:, :1] + 1) * off, rtol=1e-5)
+    np.testing.assert_allclose(results["softmax"][1], p * (weights - (p * weights).sum(-1, keepdims=True)), atol=2e-6)
+    np.testing.assert_allclose(
+        results["log_softmax"][1], weights - p * weights.sum(-1, keepdims=True), rtol=1e-5, atol=2e-5 * classes
+    )
