@@ -11,11 +11,12 @@ CONFIG ?= configs/digits_mlp.toml
 train: $(TRAIN)  ## train the default config on the bundled digits
 	$(BIN)/jaxdict train $(CONFIG)
 
+# A file stays on one worker: what it compiles once it does not compile again on the other.
 test: $(DEV)  ## the whole suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(DEV)  ## the heavy checks too
-	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -25,8 +25,10 @@ def closest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     folded: dict[str, str] = {}
     for candidate in known:
         folded.setdefault(fold(candidate), candidate)
-    matches = difflib.get_close_matches(fold(name), folded, n=count, cutoff=0.6)
-    return [folded[match] for match in matches]
+    wanted = fold(name)
+    matches = difflib.get_close_matches(wanted, folded, n=count, cutoff=0.6)
+    swapped = [match for match in folded if sorted(match) == sorted(wanted)]  # the same letters: the likeliest slip
+    return [folded[match] for match in dict.fromkeys([*swapped, *matches])][:count]
 
 
 def fold(name: str) -> str:

@@ -579,6 +579,7 @@ def test_most_activations_of_the_source_are_unbounded():
 
 
 @each
+@pytest.mark.slow
 def test_transformations_agree(name):
     f = CASES[name].function
     x = array(np.random.default_rng(6).normal(0.3, 2, (3, 4)))
@@ -599,6 +600,7 @@ def test_transformations_agree(name):
 
 
 @each
+@pytest.mark.slow
 def test_types(name):
     f = CASES[name].function
     with jax.numpy_dtype_promotion("strict"):

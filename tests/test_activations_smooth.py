@@ -319,6 +319,7 @@ def test_reverse_mode_keeps_at_most_one_array(name, dtype):
 
 
 @pytest.mark.parametrize("name", [*NAMES, "glu", "sparsemax"])
+@pytest.mark.slow
 def test_types(name):
     f = getattr(activations, name)
     for given in ([1, -2, 3, 4], np.array([1, -2, 3, 4], np.int8), np.array([True, False])):

@@ -67,6 +67,7 @@ def test_types_are_kept_and_computed_in_float32(name, dtype):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_float64_is_kept_and_the_same_change(name):
     narrow = compiled(name)(jax.random.key(5), X)
     with jax.enable_x64(True):
@@ -135,6 +136,7 @@ def test_keys(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_vmap_over_keys_and_batches(name):
     keys = jax.random.split(jax.random.key(1), 3)
     batches = jnp.stack([X, X + 0.1, X[::-1]])
@@ -160,6 +162,7 @@ def test_probability(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_traced_parameters_under_strict_promotion(name):
     numbers = {k: v for k, v in OPTIONS[name].items() if isinstance(v, float)} | {"probability": 0.8}
     numbers |= {"min_factor": 0.7, "fill_value": 0.5} if name == "zoom" else {}
@@ -173,6 +176,7 @@ def test_traced_parameters_under_strict_promotion(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_gradients_by_images(name):
     """All are linear in the images (noise where it is not clipped): f(a + b) - f(a) is the derivative along b."""
     options = {"value_range": (-np.inf, np.inf)} if name == "gaussian_noise" else {}
@@ -359,6 +363,7 @@ def blobs(count=60):
     return images, labels.astype(np.int32)
 
 
+@pytest.mark.slow
 def test_a_partial_and_a_composition_go_into_fit():
     def moved(key, images):
         noise_key, move_key = jax.random.split(key)

@@ -29,6 +29,7 @@ def test_values_and_gradients(name):
 
 
 @pytest.mark.parametrize("record", RECORDED["initializers"], ids=lambda r: f"{r['name']}{r['options']}{r['shape']}")
+@pytest.mark.slow
 def test_draws(record):
     factory = getattr(initializers, record["name"])(**record["options"])
     recorded_formulas.check_draws(factory, record, RECORDED["quantiles"])

@@ -30,6 +30,7 @@ def test_values_and_gradients(name):
 
 
 @pytest.mark.parametrize("record", RECORDED["initializers"], ids=lambda r: f"{r['name']}{r['options']}{r['shape']}")
+@pytest.mark.slow
 def test_draws(record):
     recorded_formulas.check_draws(getattr(init, record["name"])(**record["options"]), record, RECORDED["quantiles"])
 

@@ -42,7 +42,7 @@ def changed(table, key, value):
 # --- mistakes ---------------------------------------------------------------------------------------------------------
 
 MISTAKES = [
-    ("optimizer.name", "adma", "optimizer.name: no optimizer is called 'adma'; did you mean 'adam'?"),
+    ("optimizer.name", "adma", "optimizer.name: no optimizer is called 'adma'; did you mean 'adam' or 'adamax'"),
     ("model.activation", "rleu", "model.activation: no activation is called 'rleu'; did you mean 'relu'"),
     ("model.initializer", "he_norma", "model.initializer: no initializer is called 'he_norma'; did you mean 'he_norm"),
     ("loss.name", "hubr", "loss.name: no loss is called 'hubr'; did you mean 'huber'"),

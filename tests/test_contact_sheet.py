@@ -11,6 +11,7 @@ def words(figure):
     return [text.get_text() for text in figure.texts]
 
 
+@pytest.mark.slow
 def test_the_sheet_of_all(tmp_path):
     path = tmp_path / "sheet.png"
     figure = contact_sheet.contact_sheet(path=path)

@@ -228,6 +228,7 @@ class TestLaws:
         assert len(set(map(bytes, np.asarray(twins)))) > 1  # each example has a mask of its own
 
     @pytest.mark.parametrize("kind", NOISY)
+    @pytest.mark.slow
     def test_noise_alone_leaves_statistics_alone(self, kind):
         model = model_of(kind)
         params, state, _ = model.init(jax.random.key(0), (64,))

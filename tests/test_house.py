@@ -22,7 +22,7 @@ LEVELS = {
     4: "train plots contact_sheet compat",
     5: "intake run runner callbacks",
     6: "dictionary",
-    7: "config cli _card __main__ _versions race port",
+    7: "config cli race port _card __main__ _versions",
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names.split()}
 

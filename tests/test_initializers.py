@@ -114,6 +114,7 @@ class TestStatistics:
             ),
         ],
     )
+    @pytest.mark.slow
     def test_same_draws_as_jax(self, ours, theirs):
         key = jax.random.key(3)
         axes = {"in_axis": -1, "out_axis": (0, 2), "batch_axis": 1}
@@ -183,6 +184,7 @@ class TestProtocol:
             assert make()(0, (4, 5), dtype).dtype == dtype
             assert make()(0, (4, 5)).dtype == jnp.float32
 
+    @pytest.mark.slow
     def test_every_entry_under_jit_and_vmap(self):
         """One program of all, over two keys, in float64: what each gives alone."""
         required = {"value": 0.3, "scale": 1.7, "distribution": "normal", "branches": 9}

@@ -66,6 +66,7 @@ HE, LECUN, XAVIER = (f(batch_axis=0) for f in (initializers.he, initializers.lec
         ("sigmoid", N01, 300, 1.26),  # not so when the layers are wide
     ],
 )
+@pytest.mark.slow
 def test_the_gradients_factor_a_layer(activation, init, width, expected):
     np.testing.assert_allclose(factor(activation, init, width), expected, rtol=0.08)
 

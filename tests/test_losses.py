@@ -133,6 +133,7 @@ def test_second_derivatives(name):
 
 
 @EACH
+@pytest.mark.slow
 def test_types(name):
     """Inputs are rounded to their type, the arithmetic is float32's; float64 stays."""
     p, y = data(name)

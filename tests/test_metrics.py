@@ -115,6 +115,7 @@ def test_lanes(case):
 
 
 @pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.slow
 def test_types_of_predictions(case):
     """Narrow predictions give what their values give in float32; wide ones a float32 too."""
     metric, predictions, targets, _ = CASES[case]

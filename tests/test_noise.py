@@ -76,6 +76,7 @@ class TestAll:
 
     @EACH
     @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
+    @pytest.mark.slow
     def test_types(self, noisy, dtype):
         y = noisy(0, X.astype(dtype), 0.3)
         assert y.dtype == dtype

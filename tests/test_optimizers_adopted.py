@@ -192,6 +192,7 @@ MAKERS = {
 
 class TestAsInTheRoom:
     @pytest.mark.parametrize("name", list(MAKERS))
+    @pytest.mark.slow
     def test_rates_are_lanes(self, name):
         rates = jnp.array([0.01, 0.04])
         lanes, states = jax.jit(jax.vmap(lambda rate: path(MAKERS[name](rate))))(rates)

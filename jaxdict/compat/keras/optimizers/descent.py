@@ -105,6 +105,8 @@ def Ftrl(
 ) -> optax.GradientTransformationExtraArgs:
     """Keras's Ftrl, follow the regularized leader: the parameters are a function of the sums, 0 where those are small.
 
+    An update is the difference to the last parameters, so that far smaller new ones carry the rounding of those.
+
     Args:
       learning_rate: > 0, a number, a traced scalar or a schedule; it divides.
       learning_rate_power: ≤ 0, by which power of the accumulator steps shrink.
