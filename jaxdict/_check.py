@@ -27,8 +27,12 @@ def closest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
         folded.setdefault(fold(candidate), candidate)
     wanted = fold(name)
     matches = difflib.get_close_matches(wanted, folded, n=count, cutoff=0.6)
-    swapped = [match for match in folded if sorted(match) == sorted(wanted)]  # the same letters: the likeliest slip
+    swapped = [match for match in folded if _two_swapped(match, wanted)]  # the likeliest slip
     return [folded[match] for match in dict.fromkeys([*swapped, *matches])][:count]
+
+
+def _two_swapped(a: str, b: str) -> bool:
+    return sorted(a) == sorted(b) and sum(x != y for x, y in zip(a, b, strict=True)) == 2
 
 
 def fold(name: str) -> str:

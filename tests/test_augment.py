@@ -50,6 +50,7 @@ def test_every_augmentation_is_tried():
 
 @pytest.mark.parametrize("dtype", ["uint8", "bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_types_are_kept_and_computed_in_float32(name, dtype):
     integer = dtype == "uint8"
     images = jnp.asarray(X * 200 if integer else X).astype(dtype)

@@ -45,6 +45,7 @@ def test_the_declared_shape_is_the_actual_one(name, shape, batch):
 
 @pytest.mark.parametrize("batch_norm", [None, "before", "after"])
 @pytest.mark.parametrize("widths", [[3, 2], [4, 5, 1], [2, 3, 4, 5]])
+@pytest.mark.slow
 def test_mlp_shapes(widths, batch_norm):
     model = models.mlp(widths, batch_norm=batch_norm, dropout=0.1)
     params, state, declared = model.init(jax.random.key(0), (widths[0],))

@@ -83,6 +83,7 @@ def test_undefined():
 
 
 @pytest.mark.parametrize("average", ["macro", "weighted", None])
+@pytest.mark.slow
 def test_more_classes(average):
     metric = functools.partial(metrics.auc, average=average)
     whole = jax.jit(metric)

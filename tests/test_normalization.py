@@ -98,6 +98,7 @@ class TestValues:
         np.testing.assert_allclose(far_slope * 2.0 ** (power - min(power, 60)), slope, rtol=1e-3, atol=1e-5)
 
     @UNIT_FREE
+    @pytest.mark.slow
     def test_the_largest_numbers(self, norm, twin, axis):
         top = float(np.finfo(np.float32).max)
         x = np.array([[top, -top, top, 1], [-top, 0, top, 2], [top, top, 0, 3]], np.float32)

@@ -79,6 +79,7 @@ class TestAsInOptax:
             ),
         ],
     )  # fmt: skip
+    @pytest.mark.slow
     def test_every_argument_arrives(self, ours, theirs):
         with jax.enable_x64(True):
             got, states = path(ours)
