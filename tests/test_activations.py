@@ -329,6 +329,7 @@ def test_transformations_agree(name):
 
 @pytest.mark.parametrize("name", [*NAMES, "softmax", "log_softmax"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.slow
 def test_reverse_mode_keeps_at_most_one_array(name, dtype):
     x = jnp.ones((7, 11), dtype)
     f = FUNCTIONS.get(name) or getattr(activations, name)

@@ -259,6 +259,7 @@ def orders(name):
 
 
 @each
+@pytest.mark.slow
 def test_extremes(name):
     case = CASES[name]
     value, slope, inside, seconds, third = jax.tree.map(np.asarray, orders(name)(EXTREME))
@@ -273,6 +274,7 @@ def test_extremes(name):
 
 
 @each
+@pytest.mark.slow
 def test_kinks(name):
     """At each, and at the floats next to it: the branch changes there and not one float early."""
     case = CASES[name]

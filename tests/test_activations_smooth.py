@@ -347,6 +347,7 @@ def test_glu(axis):
     np.testing.assert_allclose(got, np.concatenate(wanted, axis), rtol=2e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_glu_jacobian():
     # The Jacobian is two diagonals side by side: the open share, and the value times the gate's slope.
     with jax.enable_x64(True):
@@ -429,6 +430,7 @@ def test_sparsemax_example_of_two():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.slow
 def test_sparsemax_jacobian(dtype):
     with jax.enable_x64(dtype == "float64"):
         x = jnp.asarray([0.3, -2.0, 0.7, 0.45], dtype)

@@ -81,6 +81,7 @@ def test_float64_is_kept_and_the_same_change(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_integers_stay_in_their_type_at_its_ends(name):
     ends = jnp.iinfo(jnp.int32)
     options = {"fill": "edge"} if name in ("rotate", "zoom", "translate") else {}
@@ -147,6 +148,7 @@ def test_vmap_over_keys_and_batches(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_probability(name):
     images = jnp.asarray(RNG.normal(0, 3, (600, 4, 4, 1)), jnp.float32)  # also outside of [0, 1]
     labels = jnp.asarray(RNG.uniform(0, 1, (600, 2)), jnp.float32)
@@ -382,6 +384,7 @@ def test_a_partial_and_a_composition_go_into_fit():
         assert one.history["accuracy"][-1] > 0.9
 
 
+@pytest.mark.slow
 def test_mixed_batches_go_into_fit():
     images, labels = blobs()
     targets = np.asarray(jax.nn.one_hot(labels, 3))

@@ -151,6 +151,7 @@ def test_a_quarter_turn_keeps_every_pixel_but_not_the_picture():
 
 
 @pytest.mark.parametrize("fill", MODES)
+@pytest.mark.slow
 def test_whole_shifts_are_exact(fill):
     images = RNG.integers(-(2**31), 2**31, (60, 6, 5, 1)).astype(np.int32)
     got = run(augment.translate, 5, images, max_shift=(2, 3), fill=fill, fill_value=9)
@@ -238,6 +239,7 @@ def test_a_larger_factor_is_closer():
     assert run(augment.zoom, 0, dot, max_factor=0.5, min_factor=0.5).sum() == 1
 
 
+@pytest.mark.slow
 def test_nothing_drawn_is_the_identity():
     for fill in ("constant", "reflect"):
         for got in (
@@ -295,6 +297,7 @@ def bilinear(image, height, width):
 
 
 @pytest.mark.parametrize("interpolation", ORDERS)
+@pytest.mark.slow
 def test_crops_are_cut_then_resized(interpolation):
     options = {"min_area": 0.2, "max_aspect": 1.4}
     images = RNG.normal(0, 1, (6, 9, 7, 2))

@@ -172,9 +172,9 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @hypothesis.settings(derandomize=True, max_examples=40, deadline=None, database=None)
 @hypothesis.given(value=TREES)
-@pytest.mark.slow
 def test_random_trees_round_trip(tmp_path_factory, value):
     path, value = tmp_path_factory.getbasetemp() / "random.safetensors", [value]
     checkpoint.save(path, value, metadata={"é": "\"'\n"})

@@ -226,6 +226,7 @@ class TestDerivatives:
             ("truncated_normal", "stddev", jnp.float16),
         ],
     )
+    @pytest.mark.slow
     def test_by_parameters(self, name, option, dtype):
         """Draws are mean + stddev·z: the derivatives are 1 and z, at 0 too, and where the open end is near."""
 

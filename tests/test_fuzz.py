@@ -22,7 +22,7 @@ EXTREMES = (
     0.0, -0.0, 1.0, -1.0, 0.5, -3.0, 88.0, -104.0, 65504.0, -65504.0, 1e-40, 3e38, -3e38, np.inf, -np.inf, np.nan
 )  # fmt: skip
 quick = settings(
-    max_examples=4, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 numbers = st.one_of(st.sampled_from(EXTREMES), st.floats(-20, 20, width=32))
 
@@ -75,6 +75,7 @@ def close(a, b, dtype):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", ACTIVATIONS, ids=[e.name for e in ACTIVATIONS])
 @quick
 @given(data=st.data())
@@ -123,6 +124,7 @@ def takes_labels(entry):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", LOSSES, ids=[e.name for e in LOSSES])
 @quick
 @given(data=st.data())

@@ -212,6 +212,7 @@ class TestProtocol:
         assert params["kernel"].shape == (5, 7)
         np.testing.assert_array_equal(params["bias"], np.full(7, 0.1, np.float32))
 
+    @pytest.mark.slow
     def test_the_scale_is_data(self):
         traces = []
 

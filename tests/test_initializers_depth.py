@@ -216,6 +216,7 @@ def first_update(branches):
     return moved
 
 
+@pytest.mark.slow
 def test_fixups_first_update_is_as_large_at_any_depth():
     """What it is made for. With only the last layers 0 the update grows with the number of branches."""
 

@@ -60,6 +60,7 @@ class TestOrthogonal:
             assert_orthonormal(initializers.orthogonal()(0, (30, 20), jnp.float64), atol=1e-14)
 
     @pytest.mark.parametrize(("shape", "axis"), [((12, 7), -1), ((7, 12), 0), ((3, 3, 4, 20), -1), ((5, 3, 4), 1)])
+    @pytest.mark.slow
     def test_same_draws_as_jax(self, shape, axis):
         key = jax.random.key(5)
         np.testing.assert_allclose(

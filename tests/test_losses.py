@@ -114,6 +114,7 @@ def test_recorded_values(source, name, first, second, options, want):
 
 
 @PAIRED
+@pytest.mark.slow
 def test_second_derivatives(name):
     columns = (0,) if name in HINGES else (0, 1)  # there a target between two classes is none
     with jax.enable_x64(True):

@@ -96,6 +96,7 @@ def test_an_absent_example_may_be_anything_and_a_present_nan_shows(case):
 
 
 @pytest.mark.parametrize("case", ["accuracy", "precision", "auc", "auc, classes"])
+@pytest.mark.slow
 def test_lanes(case):
     """Mapped over predictions and weights, each lane is the metric alone; the streaming form too."""
     metric, predictions, targets, oracle = CASES[case]
@@ -218,6 +219,7 @@ def run():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_in_fit_by_name(run):
     logits = run.predict(X[:13])
     for metric in EACH:

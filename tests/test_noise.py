@@ -36,6 +36,7 @@ class TestAll:
 
     @EACH
     @pytest.mark.parametrize("axes", [(0,), (-1,), (0, 1)])
+    @pytest.mark.slow
     def test_broadcast_axes_share_the_draw(self, noisy, axes):
         y = np.asarray(noisy(3, jnp.ones((30, 40)), 0.5, broadcast_axes=axes))
         for axis in axes:
@@ -85,6 +86,7 @@ class TestAll:
         assert jax.jit(noisy)(jax.random.key(0), X.astype(dtype), jnp.bfloat16(0.25)).dtype == dtype
 
     @EACH
+    @pytest.mark.slow
     def test_float64_and_integers(self, noisy):
         with jax.enable_x64(True):
             assert noisy(0, jnp.ones(5, jnp.float64), 0.3).dtype == jnp.float64
@@ -93,6 +95,7 @@ class TestAll:
 
     @EACH
     @pytest.mark.parametrize("shape", [(), (1,), (3, 0), (5, 3)])
+    @pytest.mark.slow
     def test_shapes(self, noisy, shape):
         assert noisy(0, jnp.ones(shape), 0.5).shape == shape
 

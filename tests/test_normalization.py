@@ -133,6 +133,7 @@ class TestConstants:
 
     @EACH
     @pytest.mark.parametrize("kind", ["constant", "one"])
+    @pytest.mark.slow
     def test_gradients_are_finite_and_right(self, norm, twin, axis, kind):
         shape = (7, 4) if kind == "constant" else (1, 4) if axis == 0 else (7, 4)
         x = jnp.full(shape, 3.0)
@@ -147,6 +148,7 @@ class TestConstants:
         np.testing.assert_allclose(forward, jnp.sum(first * along), rtol=1e-3, atol=1e-1)
 
     @UNIT_FREE
+    @pytest.mark.slow
     def test_without_eps_too(self, norm, twin, axis):
         value = 0.0 if norm is normalization.rms_norm else 3.0
         value, slope = jax.value_and_grad(lambda x: jnp.sum(norm(x, eps=0.0)))(jnp.full((7, 4), value))

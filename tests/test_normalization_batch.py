@@ -196,6 +196,7 @@ class TestRenorm:
         y = normalization.batch_renorm(x, mean=jnp.full(30, 1e4 + 0.5), variance=jnp.ones(30))
         np.testing.assert_allclose(y, (x.astype(float) - 1e4 - 0.5) / np.sqrt(1 + 1e-5), atol=2e-6)
 
+    @pytest.mark.slow
     def test_no_gradient_through_r_and_d(self):
         root, kept = np.sqrt(X.var(0) + 1e-5), np.sqrt(self.VARIANCE + 1e-5)
         r, d = np.clip(root / kept, 1 / 1.4, 1.4), np.clip((X.mean(0) - self.MEAN) / kept, -0.8, 0.8)

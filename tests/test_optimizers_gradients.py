@@ -105,6 +105,7 @@ class TestClipping:
         equal(through(optimizers.clip_by_global_norm(1.0), spoiled), {"a": [np.nan] * 2, "b": [np.nan]})
         equal(through(optimizers.clip_by_value(0.5), spoiled), {"a": [0.5, np.nan], "b": [0.5]})
 
+    @pytest.mark.slow
     def test_derivatives(self):
         """Through a clipped update, by the gradient and the limit; 0 is no trap, as it is in optax."""
         clip = optimizers.clip_by_global_norm

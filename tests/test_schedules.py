@@ -301,6 +301,7 @@ def test_any_kind_of_step(name, step):
 
 
 @each
+@pytest.mark.slow
 def test_arguments_are_data(name):
     """Traced they give the same values without another trace, mapped likewise; their derivatives are finite."""
     given, traces = traceable(name), []
