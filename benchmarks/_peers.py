@@ -14,11 +14,10 @@ from _workloads import Task
 
 def jaxdict(task: Task, *, validate: bool = False) -> Callable[[int], dict[str, float]]:
     """``fit`` with everything it always does; the inner clock is the history's."""
-    import jax.numpy as jnp
 
     import jaxdict as jd
 
-    x, y, x_validation, y_validation = (jnp.asarray(a) for a in task.arrays())
+    x, y, x_validation, y_validation = task.on_device()
 
     def run(epochs: int) -> dict[str, float]:
         result = jd.fit(
@@ -100,7 +99,7 @@ def flax(task: Task) -> Callable[[int], None]:
     import optax
     from flax import nnx
 
-    x, y, *_ = (jnp.asarray(a) for a in task.arrays())
+    x, y, *_ = task.on_device()
     rngs = nnx.Rngs(0)
     layers: list[Any] = []
     for i, o in zip(task.widths, task.widths[1:], strict=False):

@@ -79,10 +79,6 @@ def step(optimizer, carry, x, y):
     return optimizer.apply(grads, state, params), loss
 
 
-def on_device(task: Task):
-    return tuple(jnp.asarray(a) for a in task.arrays())
-
-
 def starter(task: Task, optimizer):
     """Key to parameters and optimizer state, one compiled program."""
 
@@ -96,7 +92,7 @@ def starter(task: Task, optimizer):
 
 def loop(task: Task) -> Callable[[int], None]:
     """A jitted step, donated, in a Python loop; the batch is taken inside the step, which counts for itself."""
-    x, y, *_ = on_device(task)
+    x, y, *_ = task.on_device()
     optimizer = OptaxAdam()
     start = starter(task, optimizer)
     key = jax.random.key(1)
@@ -122,7 +118,7 @@ def loop(task: Task) -> Callable[[int], None]:
 
 def bare(task: Task, optimizer: Any) -> Callable[[int], None]:
     """Full batches only, no validation, nothing kept but the epoch's mean loss."""
-    x, y, *_ = on_device(task)
+    x, y, *_ = task.on_device()
     start = starter(task, optimizer)
 
     @functools.partial(jax.jit, static_argnames="epochs")
@@ -150,7 +146,7 @@ def bare_hand(task: Task) -> Callable[[int], None]:
 
 def same_work(task: Task) -> Callable[[int], None]:
     """What ``fit`` does: every example once an epoch, loss and accuracy of both parts, a copy of the best so far."""
-    x, y, x_validation, y_validation = on_device(task)
+    x, y, x_validation, y_validation = task.on_device()
     optimizer = OptaxAdam()
     start = starter(task, optimizer)
     steps = -(-task.examples // task.batch)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,10 @@ import numpy as np
 class Arrays(NamedTuple):
     """Training and validation part: inputs float32, labels int32."""
 
-    x: np.ndarray
-    y: np.ndarray
-    x_validation: np.ndarray
-    y_validation: np.ndarray
+    x: Any
+    y: Any
+    x_validation: Any
+    y_validation: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,16 @@ class Task:
 
     def arrays(self) -> Arrays:
         """Read anew at each call, so that a contender can let go of what it has put on its device."""
-        return Arrays(*(np.load(Path(self.folder, f"{name}.npy")) for name in Arrays._fields))
+        return Arrays(*map(self._array, Arrays._fields))
+
+    def _array(self, name: str) -> np.ndarray:
+        return np.load(Path(self.folder, f"{name}.npy"))
+
+    def on_device(self) -> Arrays:
+        """The same as jax arrays. Each copy is waited for, so that nobody holds all of the data twice for a while."""
+        import jax  # here, for the processes of other frameworks do without it
+
+        return Arrays(*(jax.block_until_ready(jax.numpy.asarray(self._array(name))) for name in Arrays._fields))
 
 
 TASKS = {

@@ -11,10 +11,11 @@ correctly rounded result, for the cosine in those of 1. The gradient of softmax 
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read when keras is imported
@@ -233,12 +234,12 @@ def tasks(*, quick: bool) -> list[Task]:
     ]  # fmt: skip
 
 
-def run(task: Task, framework: str, group: Group) -> tuple[np.ndarray, np.ndarray]:
+def run(task: Task, framework: str, first: np.ndarray, second: Any) -> tuple[np.ndarray, np.ndarray]:
     """Values and gradients, float64; the gradient is weighted where the value is a row."""
     function = task.functions[framework]
     row_valued = task.name in ("softmax", "log_softmax")
     if framework == "PyTorch":
-        x, second = torch.tensor(group.first, requires_grad=True), torch.tensor(group.second)
+        x, second = torch.tensor(first, requires_grad=True), torch.tensor(second)
         value = function(x, second)
         value.backward(second if row_valued else torch.ones_like(value))
         return value.detach().double().numpy(), x.grad.double().numpy()
@@ -247,7 +248,7 @@ def run(task: Task, framework: str, group: Group) -> tuple[np.ndarray, np.ndarra
         value, pull = jax.vjp(lambda v: function(v, second), x)
         return value, pull(second if row_valued else jnp.ones_like(value))[0]
 
-    value, gradient = jax.jit(both)(group.first, jnp.asarray(group.second))
+    value, gradient = jax.jit(both)(first, jnp.asarray(second))
     return np.asarray(value, np.float64), np.asarray(gradient, np.float64)
 
 
@@ -296,15 +297,11 @@ def compare(got: np.ndarray, exact: np.ndarray, *, absolute: bool) -> Errors:
 
 def measure(task: Task) -> dict[str, dict[str, dict[str, Errors]]]:
     """Group -> framework -> 'value' and 'gradient' -> errors."""
-    report: dict[str, dict[str, dict[str, Errors]]] = {}
-    for group in task.groups:
-        value, gradient = exactly(task, group)
-        report[group.name] = {}
-        for framework in FRAMEWORKS:
-            second = group
-            if framework == "PyTorch" and task.name == "softmax_cross_entropy":  # classes, for its probabilities' path
-                second = dataclasses.replace(group, second=np.argmax(group.second, -1))
-            got, slope = run(task, framework, second)
+    exact = {group.name: exactly(task, group) for group in task.groups}
+    report: dict[str, dict[str, dict[str, Errors]]] = {group.name: {} for group in task.groups}
+    for framework in FRAMEWORKS:
+        for group, got, slope in results(task, framework):
+            value, gradient = exact[group.name]
             if task.absolute:  # the gradient times the length, as the reference has it
                 with np.errstate(invalid="ignore"):
                     slope = slope * np.linalg.norm(group.first.astype(np.float64), axis=-1, keepdims=True)
@@ -314,6 +311,19 @@ def measure(task: Task) -> dict[str, dict[str, dict[str, Errors]]]:
             }
     print(f"{task.name}: {len(task.groups)} groups", file=sys.stderr, flush=True)
     return report
+
+
+def results(task: Task, framework: str) -> Iterator[tuple[Group, np.ndarray, np.ndarray]]:
+    """Value and gradient of every group; those of equally long rows run together, for each shape is compiled anew."""
+    width = lambda group: group.first.shape[1]  # noqa: E731
+    for _, same in itertools.groupby(sorted(task.groups, key=width), width):
+        members = list(same)
+        second = np.concatenate([g.second for g in members])
+        if framework == "PyTorch" and task.name == "softmax_cross_entropy":  # classes, for its probabilities' path
+            second = np.argmax(second, -1)
+        values, gradients = run(task, framework, np.concatenate([g.first for g in members]), second)
+        ends = np.cumsum([len(g.first) for g in members])[:-1]
+        yield from zip(members, np.split(values, ends), np.split(gradients, ends), strict=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------- page

@@ -93,7 +93,7 @@ def main() -> None:
             if task.name in ("digits", "fm128"):
                 first[task.name] = measure_fresh(task, options.peers, fresh_rounds, epochs=1)
             if task.name == "fm128":
-                memory[task.name] = measure_fresh(task, options.peers, min(3, fresh_rounds), task.epochs)["memory"]
+                memory[task.name] = measure_fresh(task, options.peers, fresh_rounds, task.epochs)["memory"]
     text = "\n\n".join(page(options.date, written, steady, first, memory))
     complete = not options.quick and {*options.only, *options.peers} == {*_workloads.TASKS, *CONTENDERS}
     _timing.publish("train", text, {"steady": steady, "first": first, "memory": memory}, write=complete)

@@ -484,16 +484,29 @@ def test_log_softmax_with_ties_and_near_ties(size):
     assert (got[4, 3:] <= -LARGEST).all()
 
 
-def test_exp_below():
+def test_exponentials_of_our_own():
     rng = np.random.default_rng(9)
     u = np.concatenate([-np.logspace(-30, 1.94, 2000), rng.uniform(-87, 0, 20000)]).astype(np.float32)
     low = (-rng.uniform(0, 0.09, u.size)).astype(np.float32)
-    for part in (np.zeros_like(low), low):
-        exact = np.exp(u.astype(np.longdouble) + part)
-        error = np.abs(np.asarray(jax.jit(_kernels.exp_below)(u, part)) - exact) / np.spacing(exact.astype(np.float32))
-        assert error.max() < 1.1
+    for got, power in (
+        (jax.jit(_kernels.exp_below)(u), u.astype(np.longdouble)),
+        (jax.jit(_kernels.exp_of_sum)(u, low), u.astype(np.longdouble) + low),
+    ):
+        exact = np.exp(power)
+        assert (np.abs(np.asarray(got) - exact) / np.spacing(exact.astype(np.float32))).max() < 1.1
     ends = _kernels.exp_below(array([-0.0, 0, -88, -1e30, -INF, NAN]))
     np.testing.assert_array_equal(ends, [1, 1, 0, 0, 0, NAN])
-    slope = jax.vmap(jax.grad(_kernels.exp_below, (0, 1)))(u[:50], low[:50])
-    np.testing.assert_array_equal(slope[0], _kernels.exp_below(u[:50], low[:50]))
+    slope = jax.vmap(jax.grad(_kernels.exp_of_sum, (0, 1)))(u[:50], low[:50])
+    np.testing.assert_array_equal(slope[0], _kernels.exp_of_sum(u[:50], low[:50]))
     np.testing.assert_array_equal(slope[0], slope[1])
+
+
+def test_the_tail_of_the_logistic_function():
+    a = np.concatenate([[0], np.logspace(-30, 1.94, 20000)]).astype(np.float32)
+    exact = 1 / (1 + np.exp(a.astype(np.longdouble)))
+    got = jax.jit(_kernels.tail)(a)
+    assert (np.abs(np.asarray(got) - exact) / np.spacing(exact.astype(np.float32))).max() < 2.5
+    np.testing.assert_array_equal(_kernels.tail(array([88.2, 88.5, 88.71, 1e30, INF])) < 2e-38, True)
+    np.testing.assert_array_equal(_kernels.tail(array([88.8, 1e30, INF, NAN]), -2.0), [-0.0, -0.0, -0.0, NAN])
+    slope = jax.vmap(jax.grad(lambda a: _kernels.tail(a, -2.0)))(a)
+    np.testing.assert_allclose(slope, 2 * exact * (1 - exact), rtol=5e-7)

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 
 Axis = int | tuple[int, ...] | None
 
-SHORT = 16  # rows up to here are added element by element
-_SLICES = 4  # longer ones in so many slices, whose sum a reduction adds up
+SHORT = 16  # rows up to here are added element by element; longer ones in slices
 
 
 def axes_of(x: jax.Array, axis: Axis) -> tuple[int, ...]:
@@ -39,7 +38,7 @@ def summed(term: Callable[..., Any], axis: Axis, *arrays: jax.Array) -> Any:
     if not axes:
         return term(*arrays)
     along, length = axes[-1], arrays[0].shape[axes[-1]]
-    count = _SLICES if length > SHORT else max(length, 1)
+    count = _slices(length) if length > SHORT else max(length, 1)
     width = length // count
 
     def part(start, stop):
@@ -52,8 +51,17 @@ def summed(term: Callable[..., Any], axis: Axis, *arrays: jax.Array) -> Any:
         return jax.tree.map(lambda s: jnp.sum(_kept(s), axes, keepdims=True), sums)
 
     sums = total(jax.tree.map(added, *(part(k * width, (k + 1) * width) for k in range(count))))
-    rest = [total(part(k, k + 1)) for k in range(count * width, length)]
-    return jax.tree.map(added, sums, *rest)
+    return jax.tree.map(added, sums, total(part(count * width, length))) if count * width < length else sums
+
+
+def _slices(length: int) -> int:
+    """How many slices, whose sum a reduction adds up, a longer row is cut into.
+
+    Such that each fills whole vectors of 8, else as many as come out even, up to 16: narrow ones lose less at the end.
+    """
+    whole = [count for count in (8, 5) if length % (8 * count) == 0]
+    even = [count for count in range(16, 4, -1) if length % count == 0]
+    return [*whole, *even, 4][0]
 
 
 def _kept(x: jax.Array) -> jax.Array:

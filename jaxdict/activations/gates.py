@@ -24,8 +24,7 @@ _FAR = 800.0  # exp(-800) is 0 in float64 too
 def _step_tail(u):
     """sigma(-|u|), and the slope of ``u sigma(u)`` at -|u|."""
     a = jnp.minimum(jnp.abs(u), _FAR)
-    e = _kernels.exp_below(-a)
-    q = e / (1 + e)
+    q = _kernels.tail(a)
     bracket = (1 - a) + a * q
     if not _kernels.is_wide(u):
         at_root = (1 - q) * near_root(a, _kernels.SILU_ROOT, polynomial(a - 1.3, _kernels.SILU))
@@ -94,7 +93,7 @@ def _gelu_exact(x):
     a = jnp.minimum(jnp.abs(x), 14.5)
     # exp(-a^2/2): the exponent in two parts, the first exact, for its error counts a^2 times.
     high = high_part(a)
-    density = _kernels.exp_below(high * high * -0.5, (a - high) * (a + high) * -0.5)
+    density = _kernels.exp_of_sum(high * high * -0.5, (a - high) * (a + high) * -0.5)
     # 1/(a + 4) by one Newton step with what a + 4 lost to rounding; t = 1 - 8/(a + 4).
     total = a + 4
     v = 1 / total
@@ -112,8 +111,7 @@ _GELU_CUBIC = _GELU_LINEAR * 0.044715
 
 def _gelu_tanh(x):
     a = jnp.minimum(jnp.abs(x), 40.0 if _kernels.is_wide(x) else 12.0)
-    e = _kernels.exp_below(-a * (_GELU_LINEAR + _GELU_CUBIC * (a * a)))
-    q = e / (1 + e)
+    q = _kernels.tail(a * (_GELU_LINEAR + _GELU_CUBIC * (a * a)))
     g = q * (1 - (1 - q) * (a * (_GELU_LINEAR + 3 * _GELU_CUBIC * (a * a))))
     return jnp.maximum(x, 0) - a * q, (jnp.where(x >= 0, 1 - g, g),)
 

@@ -85,14 +85,14 @@ def log_sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
 
 
 def _squareplus(x, b):
-    a = jnp.minimum(jnp.abs(x), float(jnp.finfo(x.dtype).max))
+    a = jnp.abs(x)
     near = jnp.minimum(a, 0.49 * math.sqrt(float(jnp.finfo(x.dtype).max)))  # beyond, its square overflows
     square = near * near + b
     root = jnp.sqrt(square) if _kernels.is_wide(x) else square * jax.lax.rsqrt(square)  # the quicker one, to 2 units
     total = (root - near) + 2 * a  # the root of x^2 + b, and |x|
     tail = b / 2 / total  # (root - a)/2, without the cancellation
-    slope = b / 2 / (square + a * root)
-    return jnp.maximum(x, 0) + tail, (jnp.where(x >= 0, 1 - slope, slope), 0.25 / root)
+    slope = b / 2 / (square + jnp.minimum(a, float(jnp.finfo(x.dtype).max)) * root)  # inf - inf has no slope
+    return tail + jnp.where(x > 0, x, 0.0), (jnp.where(x >= 0, 1 - slope, slope), 0.25 / root)
 
 
 _squareplus_core = closed_form(_squareplus)(lambda x, b: _squareplus(x, b)[0])
@@ -129,9 +129,10 @@ def squareplus(x: jax.typing.ArrayLike, *, b: jax.typing.ArrayLike = 4.0) -> jax
 
 
 def _sigmoid(x):
-    e = _kernels.exp_below(-jnp.abs(x))
-    q = e / (1 + e)  # sigma(-|x|), with all digits
-    return jnp.where(x >= 0, 1 - q, q), (q * (1 - q),)
+    # sigma(-|x|), with all digits and the sign of -x, so that value and slope are made of this one array.
+    signed = _kernels.tail(jnp.abs(x), jnp.where(x >= 0, -1.0, 1.0).astype(x.dtype))
+    q = jnp.abs(signed)
+    return jnp.where(_kernels.has_sign(signed), 1 + signed, signed), (q * (1 - q),)
 
 
 @entry(
@@ -166,8 +167,7 @@ def sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
 
 
 def _tanh(x):
-    e = _kernels.exp_below(-2 * jnp.abs(x))
-    q = 2 * e / (1 + e)  # 1 - |tanh(x)|, with all digits
+    q = _kernels.tail(2 * jnp.abs(x), 2.0)  # 1 - |tanh(x)|, with all digits
     square = x * x
     near = x * (1 + square * _kernels.polynomial(square, _kernels.TANH_NEAR))
     y = jnp.tanh(x) if _kernels.is_wide(x) else jnp.where(square < 0.36, near, jnp.where(x < 0, q - 1, 1 - q))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxdict.activations._kernels import exp_below
-from jaxdict.activations._rows import largest, summed
+from jaxdict.activations._rows import SHORT, largest, summed
 from jaxdict.losses._shared import by_slope, is_label, pick
 
 _program = functools.partial(jax.jit, inline=True)  # called by itself, a function is one program
@@ -149,7 +149,9 @@ class _Labelled:
             return jnp.where(places == labels[..., None], 0, exp_below(_shift(logits, self.top)))
 
         places = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
-        others = summed(other, -1, logits, places)[..., 0]
+        # A long row is kept for the slope, which is made of the same.
+        short = logits.shape[-1] <= SHORT
+        others = summed(other, -1, logits, places)[..., 0] if short else jnp.sum(other(logits, places), axis=-1)
         top, own = self.top[..., 0], pick(logits, labels)
         self.z = jnp.where(own == top, 0, own - top)
         unsure = jnp.isinf(top) & (others + jnp.exp(self.z) != 1)  # several infinities have no limit

@@ -229,9 +229,9 @@ def huber(
 
 
 # ln(cosh d) = d²(1/2 + d² P(d²)) below 0.8.
-_LOG_COSH = (
-    -0.08333330601453781, 0.02222139574587345, -0.0067376187071204185, 0.002146853832527995, -0.00063858618967399,
-    0.00012344183051027358,
+LOG_COSH = (
+    -0.08333330601453781, 0.02222139574587345, -0.006737616378813982, 0.0021468354389071465, -0.0006385532906278968,
+    0.000123410762171261,
 )  # fmt: skip
 
 
@@ -246,7 +246,7 @@ def _log_cosh_value(d):
         near, limit = jnp.log1p(2 * jnp.square(jnp.sinh(jnp.minimum(a, 1) / 2))), 1.0
     else:
         square = d * d
-        near, limit = square * (0.5 + square * polynomial(square, _LOG_COSH)), 0.8
+        near, limit = square * (0.5 + square * polynomial(square, LOG_COSH)), 0.8
     return jnp.where(a < limit, near, (a - math.log(2)) + log1p(e))
 
 
