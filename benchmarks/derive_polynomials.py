@@ -49,6 +49,20 @@ def silu_bracket(a):
     return 1 - a / (1 + mp.exp(-a))
 
 
+GELU_LINEAR = mp.sqrt(8 / mp.pi)
+GELU_CUBIC = GELU_LINEAR * mp.mpf("0.044715")
+
+
+def gelu_tanh_step(a):
+    """sigma(u) at a, the step of gelu's tanh form."""
+    return 1 / (1 + mp.exp(-a * (GELU_LINEAR + GELU_CUBIC * a * a)))
+
+
+def gelu_tanh_bracket(a):
+    """The derivative of gelu's tanh form at -a, without its factor sigma(-u)."""
+    return 1 - a * (GELU_LINEAR + 3 * GELU_CUBIC * a * a) * gelu_tanh_step(a)
+
+
 def mish_bracket(a):
     """mish'(-a) without its factor exp(-a)/(2 + 2 exp(-a) + exp(-2a))^2."""
     e = mp.exp(-a)
@@ -103,8 +117,10 @@ def log_cosh_series(z):
 SILU_ROOT = root(silu_bracket, 1.278)
 MISH_ROOT = root(mish_bracket, 1.192)
 GELU_ROOT = root(gelu_slope, 0.7518)
+GELU_TANH_ROOT = root(gelu_tanh_bracket, 0.7525)
 _silu = without_root(silu_bracket, *SILU_ROOT, lambda a: 1 / (1 + mp.exp(-a)))
 _mish = without_root(mish_bracket, *MISH_ROOT, lambda a: mp.mpf(1))
+_gelu_tanh = without_root(gelu_tanh_bracket, *GELU_TANH_ROOT, gelu_tanh_step)
 _gelu = without_root(gelu_slope, *GELU_ROOT, lambda a: mp.mpf(1))
 
 
@@ -122,6 +138,9 @@ FITS = {
     "TANH_NEAR": Fit(tanh_series, lambda z: z * mp.sqrt(z) / mp.tanh(mp.sqrt(z)) if z else mp.mpf(0), 0.0, 0.36, 4),
     "SILU": Fit(lambda d: _silu(d + mp.mpf("1.3")), lambda d: 1 / _silu(d + mp.mpf("1.3")), -0.3, 0.3, 4),
     "MISH": Fit(lambda d: _mish(d + mp.mpf("1.2")), lambda d: 1 / _mish(d + mp.mpf("1.2")), -0.3, 0.3, 5),
+    "GELU_TANH": Fit(
+        lambda d: _gelu_tanh(d + mp.mpf("0.755")), lambda d: 1 / _gelu_tanh(d + mp.mpf("0.755")), -0.265, 0.265, 5
+    ),
     "GELU_VALUE": Fit(mills, lambda t: 1 / mills(t), T_LOW, T_HIGH, 10),
     "GELU_SLOPE": Fit(_at_t(_gelu), lambda t: 1 / _at_t(_gelu)(t), T_LOW, T_HIGH, 8),
     "LOG1M": Fit(log1m_series, lambda m: -m * m / mp.log1p(-m) if m else mp.mpf(0), 0.0, 0.5, 8),
@@ -129,7 +148,7 @@ FITS = {
     "LOG_COSH": Fit(log_cosh_series, lambda z: z * z / mp.log(mp.cosh(mp.sqrt(z))), 0.0, 0.64, 5),
 }
 MODULES = (_kernels, _logarithms, regression)
-ROOTS = {"SILU_ROOT": SILU_ROOT, "MISH_ROOT": MISH_ROOT, "GELU_ROOT": GELU_ROOT}
+ROOTS = {"SILU_ROOT": SILU_ROOT, "MISH_ROOT": MISH_ROOT, "GELU_ROOT": GELU_ROOT, "GELU_TANH_ROOT": GELU_TANH_ROOT}
 
 
 def lawson(basis, values, weights):

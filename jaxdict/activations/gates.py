@@ -112,7 +112,11 @@ _GELU_CUBIC = _GELU_LINEAR * 0.044715
 def _gelu_tanh(x):
     a = jnp.minimum(jnp.abs(x), 40.0 if _kernels.is_wide(x) else 12.0)
     q = _kernels.tail(a * (_GELU_LINEAR + _GELU_CUBIC * (a * a)))
-    g = q * (1 - (1 - q) * (a * (_GELU_LINEAR + 3 * _GELU_CUBIC * (a * a))))
+    bracket = 1 - (1 - q) * (a * (_GELU_LINEAR + 3 * _GELU_CUBIC * (a * a)))
+    if not _kernels.is_wide(x):
+        at_root = (1 - q) * near_root(a, _kernels.GELU_TANH_ROOT, polynomial(a - 0.755, _kernels.GELU_TANH))
+        bracket = jnp.where(jnp.abs(a - 0.755) < 0.265, at_root, bracket)
+    g = q * bracket
     return jnp.maximum(x, 0) - a * q, (jnp.where(x >= 0, 1 - g, g),)
 
 
