@@ -1,4 +1,4 @@
-"""Over an axis: softmax, its logarithm, and sparsemax. Their derivative keeps the result alone, not the input.
+"""Over an axis: softmax, its logarithm, and sparsemax. Their derivative keeps one array: the weights of the inputs.
 
 With ``u = x/temperature`` and softmax ``a``, ``da = a (du - sum(a du))`` and ``d log a = du - sum(a du)``; sparsemax
 changes by ``du`` less its mean, both over the support.
@@ -51,17 +51,29 @@ def _softmax_value(x, temperature, where, axis):
     return _present(e / jnp.sum(e, axis, keepdims=True), where, 0.0)
 
 
-def _log_softmax_value(x, temperature, where, axis):
-    x = _present(x, where, -jnp.inf)
+def _rest(x, temperature, axis):
+    """What the exponentials sum to beside the largest's own 1, which would hide it: where one dominates, or in ties."""
     top = largest(x, axis)
 
     def term(x):
-        # The largest adds 1 to the sum of exponentials, and would hide what the others add: it is counted apart.
         is_top = x == top
         return jnp.where(is_top, 0.0, exp_below(_over(x - top, temperature))), is_top.astype(x.dtype)
 
     others, ties = summed(term, axis, x)
-    return _present(_shifted(x, temperature, None, axis) - jnp.log1p(others + (ties - 1)), where, -jnp.inf)
+    return others + (ties - 1)
+
+
+def _log_softmax_value(x, temperature, where, axis):
+    x = _present(x, where, -jnp.inf)
+    value = _shifted(x, temperature, None, axis) - jnp.log1p(_rest(x, temperature, axis))
+    return _present(value, where, -jnp.inf)
+
+
+def _weights_value(x, temperature, where, axis):
+    """Softmax again, from the sums of its logarithm; the exponential of that has fewer digits the smaller it is."""
+    x = _present(x, where, -jnp.inf)
+    weights = exp_below(_shifted(x, temperature, None, axis)) / (1 + _rest(x, temperature, axis))
+    return _present(weights, where, 0.0)
 
 
 def _sparsemax_value(x, temperature, where, axis):
@@ -85,8 +97,8 @@ def _softmax_change(a, du, axis):
     return a * (du - jnp.sum(a * du, axis, keepdims=True))
 
 
-def _log_softmax_change(y, du, axis):
-    return du - jnp.sum(exp_below(y) * du, axis, keepdims=True)  # XLA's exp is a loop of numbers here, no vectors
+def _log_softmax_change(a, du, axis):
+    return du - jnp.sum(a * du, axis, keepdims=True)
 
 
 def _sparsemax_change(p, du, axis):
@@ -95,8 +107,11 @@ def _sparsemax_change(p, du, axis):
     return support * (du - jnp.sum(support * du, axis, keepdims=True) / size)
 
 
-def _rule(value, change):
-    """``value(x, temperature, where, axis)``, compiled; ``change(result, du, axis)`` is its derivative along ``du``."""
+def _rule(value, change, kept=None):
+    """``value(x, temperature, where, axis)``, compiled; ``change(kept, du, axis)`` is its derivative along ``du``.
+
+    Kept is the result, or what another function of the same arguments gives.
+    """
 
     def jvp(axis, primals, tangents):
         x, temperature, where = primals
@@ -108,7 +123,8 @@ def _rule(value, change):
         if temperature is not None and not isinstance(dtemperature, SymbolicZero):
             u = _shifted(x, temperature, where, axis)
             du = du - jnp.where(u > -jnp.inf, u, 0.0) * (dtemperature / temperature)  # not 0*inf
-        return y, _present(change(y, _present(du, where, 0.0), axis), where, 0.0)
+        k = y if kept is None else kept(x, temperature, where, axis)
+        return y, _present(change(k, _present(du, where, 0.0), axis), where, 0.0)
 
     core = jax.custom_jvp(value, nondiff_argnums=(3,))
     core.defjvp(jvp, symbolic_zeros=True)
@@ -116,7 +132,7 @@ def _rule(value, change):
 
 
 _softmax = _rule(_softmax_value, _softmax_change)
-_log_softmax = _rule(_log_softmax_value, _log_softmax_change)
+_log_softmax = _rule(_log_softmax_value, _log_softmax_change, kept=_rule(_weights_value, _softmax_change))
 _sparsemax = _rule(_sparsemax_value, _sparsemax_change)
 
 
