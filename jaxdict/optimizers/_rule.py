@@ -1,12 +1,13 @@
 """What optimizers share: checked scalars, and one rule applied to every leaf of a tree of gradients."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxdict import _check
@@ -35,6 +36,21 @@ def one_minus_power(base: Scalar, t: jax.Array, dtype: Any) -> Scalar:
     if isinstance(base, float):
         return -jnp.expm1(t.astype(dtype) * math.log(base)) if base > 0 else 1.0
     return -jnp.expm1(t.astype(dtype) * jnp.log(jnp.maximum(base, jnp.finfo(dtype).tiny)))
+
+
+def corrections(tops: Sequence[Scalar], bases: Sequence[Scalar], t: jax.Array, dtype: Any) -> jax.Array:
+    """top/(1 - base**t) of every pair, as one vector: scalar by scalar each would be a kernel, slow to compile."""
+    if all(isinstance(base, float) for base in bases):
+        powers = np.array([math.log(base) if base > 0 else -math.inf for base in bases], dtype)
+    else:
+        powers = jnp.log(jnp.maximum(_vector(bases, dtype), jnp.finfo(dtype).tiny))
+    return _vector(tops, dtype) / -jnp.expm1(t.astype(dtype) * powers)
+
+
+def _vector(numbers: Sequence[Scalar], dtype: Any) -> Any:
+    if all(isinstance(number, float) for number in numbers):
+        return np.array(numbers, dtype)
+    return jnp.stack([jnp.asarray(number, dtype) for number in numbers])
 
 
 def divide(a: jax.Array, b: jax.Array, *added: Scalar) -> jax.Array:

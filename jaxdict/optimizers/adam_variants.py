@@ -9,7 +9,7 @@ import optax
 
 from jaxdict import _cache, _check
 from jaxdict._entry import entry
-from jaxdict.optimizers._rule import Scalar, ScalarOrSchedule, cast, divide, elementwise, one_minus_power
+from jaxdict.optimizers._rule import Scalar, ScalarOrSchedule, cast, corrections, divide, elementwise, one_minus_power
 
 
 class ScaleByAdamaxState(NamedTuple):
@@ -360,8 +360,9 @@ def _amsgrad(b1, b2, eps, eps_root, maximum, bias_correction, *, sign):
 
     def step(t, eta, dtype):
         beta1, beta2, epsilon, root = (cast(x, dtype) for x in (b1, b2, eps, eps_root))
-        c1, c2 = (one_minus_power(b, t, dtype) if bias_correction else 1.0 for b in (beta1, beta2))
-        rate, grow = sign * eta / c1, 1.0 / c2
+        rate, grow = sign * eta, 1.0
+        if bias_correction:
+            rate, grow = corrections((rate, grow), (beta1, beta2), t, dtype)
         before, after = (1.0, grow) if maximum == "raw" else (grow, 1.0)
 
         def rule(g, m, v, v_max):

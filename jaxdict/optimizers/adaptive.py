@@ -8,7 +8,7 @@ import optax
 
 from jaxdict import _cache, _check
 from jaxdict._entry import entry
-from jaxdict.optimizers._rule import Scalar, ScalarOrSchedule, cast, elementwise, one_minus_power
+from jaxdict.optimizers._rule import Scalar, ScalarOrSchedule, cast, corrections, elementwise
 
 
 class ScaleByAdamState(NamedTuple):
@@ -162,8 +162,9 @@ def _adam(b1, b2, eps, eps_root, bias_correction, *, sign):
     def step(t, eta, dtype):
         beta1, beta2, epsilon, root = (cast(x, dtype) for x in (b1, b2, eps, eps_root))
         # The corrections and the rate meet in scalars: an element costs one root and one division.
-        c1, c2 = (one_minus_power(b, t, dtype) if bias_correction else 1.0 for b in (beta1, beta2))
-        rate, grow = sign * eta / c1, 1.0 / c2
+        rate, grow = sign * eta, 1.0
+        if bias_correction:
+            rate, grow = corrections((rate, grow), (beta1, beta2), t, dtype)
 
         def rule(g, m, v):
             m = beta1 * m + (1 - beta1) * g
