@@ -229,7 +229,11 @@ def measure(formula: Formula, *, quick: bool) -> dict[str, dict[str, dict[str, E
                 "value": compare(formula, value, np.concatenate([truth.value, value_ends]), inputs, dtype),
                 "derivative": compare(formula, slope, slopes, inputs, dtype),
             }
-    print(f"{formula.name}: {len(x)} … proven to {fewest:.0f} digits", file=sys.stderr, flush=True)
+    print(
+        f"{formula.name}: {len(x)} … {f'proven to {fewest:.0f} digits' if fewest < 1e6 else 'exact'}",
+        file=sys.stderr,
+        flush=True,
+    )
     return report
 
 
