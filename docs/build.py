@@ -44,6 +44,11 @@ at the default arguments. *Kinks* give value and derivative where the derivative
 frameworks mean by the same name. *Terms*, at the end, are words without a formula. The same in a terminal:
 `jaxdict show NAME`, with a picture: `jaxdict plot NAME`; in Python: `jaxdict.lookup("NAME")`.
 
+Measured beside jax.nn, optax, PyTorch and Keras: [errors of value and derivative](../benchmarks/results/accuracy.md) of
+every activation and elementwise loss, [those of softmax and its kin](../benchmarks/results/accuracy_vectors.md),
+[time and memory](../benchmarks/results/speed.md), and what [PyTorch's](../benchmarks/results/parity_torch.md) and
+[Keras's optimizers](../benchmarks/results/parity_keras.md) and [functions](../benchmarks/results/parity_formulas.md) give.
+
 Sources are cited by letter and section:
 """
 

@@ -17,10 +17,10 @@ def _sides(z, y):
 
 
 def _bernoulli(z, y):
-    a, e, against, _ = _sides(z, y)
+    a, e, against, along = _sides(z, y)
     value = jnp.where(against == 0, 0, a * against) + log1p(e)
-    q = e / (1 + e)
-    slope = jnp.where(z >= 0, against - q, q - against)
+    gap = against - along * e  # before the quotient, whose rounding would count more where this cancels
+    slope = jnp.where(z >= 0, gap, -gap) / (1 + e)
     return value, (slope, jnp.where((against == 0) & jnp.isinf(z), 0, -z))
 
 
