@@ -46,8 +46,9 @@ frameworks mean by the same name. *Terms*, at the end, are words without a formu
 
 Measured beside jax.nn, optax, PyTorch and Keras: [errors of value and derivative](../benchmarks/results/accuracy.md) of
 every activation and elementwise loss, [those of softmax and its kin](../benchmarks/results/accuracy_vectors.md),
-[time and memory](../benchmarks/results/speed.md), and what [PyTorch's](../benchmarks/results/parity_torch.md) and
-[Keras's optimizers](../benchmarks/results/parity_keras.md) and [functions](../benchmarks/results/parity_formulas.md) give.
+[time and memory](../benchmarks/results/speed.md); differences to [PyTorch's](../benchmarks/results/parity_torch.md) and
+[Keras's](../benchmarks/results/parity_keras.md) optimizers and to
+[their functions](../benchmarks/results/parity_formulas.md).
 
 Sources are cited by letter and section:
 """
