@@ -75,7 +75,6 @@ def close(a, b, dtype):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("entry", ACTIVATIONS, ids=[e.name for e in ACTIVATIONS])
 @quick
 @given(data=st.data())
@@ -124,7 +123,6 @@ def takes_labels(entry):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("entry", LOSSES, ids=[e.name for e in LOSSES])
 @quick
 @given(data=st.data())

@@ -72,7 +72,6 @@ def interior(images):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.slow
 def test_a_fan_is_what_keeps_the_variance(kind):
     """Mode "in" keeps the mean square forward, "out" backward: within five standard errors over 60 kernels."""
     shape, axes, product, input_shape = KINDS[kind]
