@@ -138,7 +138,7 @@ def exp(u: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def tail(a: jax.Array, top: jax.Array | float = 1.0) -> jax.Array:
-    """``top/(1 + exp(a))`` for ``a >= 0`` and a constant ``top``, in one quotient with all digits; 0 above 88.7."""
+    """``top/(1 + exp(a))`` for ``a >= 0`` and constant ``top``, one quotient with all digits; 0 above 88 in float32."""
     if is_wide(a):
         return top / (1 + jnp.exp(a))
     s, p = _exp_parts(jnp.where(a > 88.0, 88.8, a))  # whose power of two is inf, and whose p is above 0

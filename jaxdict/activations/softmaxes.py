@@ -1,4 +1,4 @@
-"""Over an axis: softmax, its logarithm, and sparsemax. Their derivative keeps one array: the weights of the inputs.
+"""Over an axis: softmax, its logarithm, and sparsemax. Their derivatives are made of the weights of the inputs.
 
 With ``u = x/temperature`` and softmax ``a``, ``da = a (du - sum(a du))`` and ``d log a = du - sum(a du)``; sparsemax
 changes by ``du`` less its mean, both over the support.
