@@ -73,6 +73,8 @@ def _weights_value(x, temperature, where, axis):
     """Softmax again, from the sums of its logarithm; the exponential of that has fewer digits the smaller it is."""
     x = _present(x, where, -jnp.inf)
     weights = exp_below(_shifted(x, temperature, None, axis)) / (1 + _rest(x, temperature, axis))
+    # XLA's reductions on the CPU do not reach through a choice: these are kept, not the parts they are made of.
+    weights = jnp.where(weights >= 0, weights, jnp.nan)
     return _present(weights, where, 0.0)
 
 
