@@ -66,6 +66,12 @@ def _as(array: Any, dtype: Any) -> jax.Array:
     return array if isinstance(array, jax.Array) and array.dtype == dtype else jnp.asarray(array, dtype)
 
 
+def _with_constant(x: jax.Array) -> jax.Array:
+    """``x``: a sum of two arrays and nothing else, p + v, is compiled to a loop of a third of the speed on the CPU."""
+    zero = jnp.zeros_like(x)
+    return jax.lax.select(x != zero, x, zero)
+
+
 def check_floating(params: Any) -> None:
     """A TypeError for a leaf that is not floating."""
     for leaf in jax.tree.leaves(params):
@@ -165,6 +171,8 @@ def elementwise(
                 rules[dtype] = step(t, cast(rate, dtype), dtype, **{n: cast(v, dtype) for n, v in values.items()})
             given = (g, p, *memories) if with_params else (g, *memories)
             change, *changed = rules[dtype](*(_as(a, dtype) for a in given))
+            if any(change is new for new in changed):
+                change = _with_constant(change)
             changed = (_as(new, old.dtype) for new, old in zip(changed, memories, strict=True))
             rows.append((_as(change, g.dtype), *changed))
         columns = zip(*rows, strict=True) if rows else [()] * (1 + len(moment_names))
