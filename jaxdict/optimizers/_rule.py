@@ -31,20 +31,22 @@ def cast(value: Any, dtype: Any) -> Any:
     return value if isinstance(value, float) else jnp.asarray(value, dtype)
 
 
-def one_minus_power(base: Scalar, t: jax.Array, dtype: Any) -> Scalar:
-    """1 - base**t without cancellation; a traced base of 0 has no infinite logarithm, whose derivative would be NaN."""
-    if isinstance(base, float):
-        return -jnp.expm1(t.astype(dtype) * math.log(base)) if base > 0 else 1.0
-    return -jnp.expm1(t.astype(dtype) * jnp.log(jnp.maximum(base, jnp.finfo(dtype).tiny)))
-
-
 def corrections(tops: Sequence[Scalar], bases: Sequence[Scalar], t: jax.Array, dtype: Any) -> jax.Array:
-    """top/(1 - base**t) of every pair, as one vector: scalar by scalar each would be a kernel, slow to compile."""
+    """top/(1 - base**t) of every pair, 0 <= base < 1, as one vector: each scalar would be a kernel, slow to compile.
+
+    It is top (1 + coth(h))/2, h = half_decays: 1 - exp(-2h) would lose its digits, expm1 takes longer to compile.
+    """
+    half_tops = _vector(tops, dtype) / 2
+    return half_tops + half_tops / jnp.tanh(half_decays(bases, t, dtype))
+
+
+def half_decays(bases: Sequence[Scalar], t: jax.Array, dtype: Any) -> jax.Array:
+    """-t ln(base)/2 of every base, as one vector: base**t is exp of minus twice that."""
     if all(isinstance(base, float) for base in bases):
-        powers = np.array([math.log(base) if base > 0 else -math.inf for base in bases], dtype)
-    else:
-        powers = jnp.log(jnp.maximum(_vector(bases, dtype), jnp.finfo(dtype).tiny))
-    return _vector(tops, dtype) / -jnp.expm1(t.astype(dtype) * powers)
+        decays = np.array([-math.log(base) if base > 0 else math.inf for base in bases], dtype)
+    else:  # a traced base of 0 has no infinite logarithm, whose derivative would be NaN
+        decays = -jnp.log(jnp.maximum(_vector(bases, dtype), jnp.finfo(dtype).tiny))
+    return t.astype(dtype) * (decays / 2)
 
 
 def _vector(numbers: Sequence[Scalar], dtype: Any) -> Any:

@@ -9,7 +9,7 @@ import optax
 
 from jaxdict import _cache, _check
 from jaxdict._entry import entry
-from jaxdict.optimizers._rule import Scalar, ScalarOrSchedule, cast, corrections, divide, elementwise, one_minus_power
+from jaxdict.optimizers._rule import Scalar, ScalarOrSchedule, cast, corrections, divide, elementwise
 
 
 class ScaleByAdamaxState(NamedTuple):
@@ -98,7 +98,7 @@ def _adamax(b1, b2, eps, *, sign):
 
     def step(t, eta, dtype):
         beta1, beta2, epsilon = (cast(x, dtype) for x in (b1, b2, eps))
-        rate = sign * eta / one_minus_power(beta1, t, dtype)
+        (rate,) = corrections((sign * eta,), (beta1,), t, dtype)
 
         def rule(g, m, u):
             m = beta1 * m + (1 - beta1) * g
@@ -245,7 +245,7 @@ def _nadam(b1, b2, eps, eps_root, momentum_decay, mean, extra_decay, *, sign):
         decay = mu if mean == "scheduled" else decay
         of_g = sign * eta * (1 - mu) / q
         of_m = sign * eta * following / (following * q + (1 - following))
-        grow = (nu if extra_decay else 1.0) / one_minus_power(nu, t, dtype)
+        (grow,) = corrections((nu if extra_decay else 1.0,), (nu,), t, dtype)
 
         def rule(g, m, n):
             m = decay * m + (1 - decay) * g

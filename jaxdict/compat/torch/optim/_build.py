@@ -108,4 +108,7 @@ def betas_of(betas: Any) -> Betas:
 
 def bias_correction(beta: Scalar, t: jax.Array, dtype: Any) -> Any:
     """1 - βᵗ: in float64 with torch's digits, in float32 without the cancellation."""
-    return 1 - beta ** t.astype(dtype) if dtype == jnp.float64 else _rule.one_minus_power(beta, t, dtype)
+    if dtype == jnp.float64:
+        return 1 - beta ** t.astype(dtype)
+    half = jnp.tanh(_rule.half_decays((beta,), t, dtype)[0])
+    return 2 * half / (1 + half)
