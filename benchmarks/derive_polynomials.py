@@ -34,9 +34,9 @@ class Fit(NamedTuple):
 
 
 def mills(t):
-    """exp(a^2/2) (1 - Phi(a)) (a + 4) at t = (a - 4)/(a + 4): what the tail of gelu is made of."""
-    a = 4 * (1 + t) / (1 - t)
-    return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2 * (a + 4)
+    """exp(a^2/2) (1 - Phi(a))/(1 - t) at t = (a - 3)/(a + 3): what the tail of gelu is made of."""
+    a = 3 * (1 + t) / (1 - t)
+    return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2 / (1 - t)
 
 
 def gelu_slope(a):
@@ -125,10 +125,10 @@ _gelu = without_root(gelu_slope, *GELU_ROOT, lambda a: mp.mpf(1))
 
 
 def _at_t(function):
-    return lambda t: function(4 * (1 + t) / (1 - t))
+    return lambda t: function(3 * (1 + t) / (1 - t))
 
 
-T_LOW, T_HIGH = -1.0, (14.5 - 4) / (14.5 + 4)
+T_LOW, T_HIGH = -1.0, (14.5 - 3) / (14.5 + 3)
 
 FITS = {
     "EXPM1": Fit(expm1_series, lambda z: z * z / mp.expm1(z) if z else mp.mpf(0), -0.7, 0.3466, 5),

@@ -94,14 +94,10 @@ def _gelu_exact(x):
     # exp(-a^2/2): the exponent in two parts, the first exact, for its error counts a^2 times.
     high = high_part(a)
     density = _kernels.exp_of_sum(high * high * -0.5, (a - high) * (a + high) * -0.5)
-    # 1/(a + 4) by one Newton step with what a + 4 lost to rounding; t = 1 - 8/(a + 4).
-    total = a + 4
-    v = 1 / total
-    correction = v * ((1 - v * total) - v * ((4 - total) + a))
-    t = (1 - 8 * v) - 8 * correction
-    tail = a * density * ((v + correction) * polynomial(t, _kernels.GELU_VALUE))
-    # The slope does not need the step, and a quotient of its own is quicker than one that XLA keeps for two.
-    g = density * near_root(a, _kernels.GELU_ROOT, polynomial((a - 4) / total, _kernels.GELU_SLOPE))
+    t = (a - 3) / (a + 3)
+    p = polynomial(t, _kernels.GELU_VALUE)
+    tail = a * density * (p - t * p)
+    g = density * near_root(a, _kernels.GELU_ROOT, polynomial(t, _kernels.GELU_SLOPE))
     return jnp.maximum(x, 0) - tail, (jnp.where(x >= 0, 1 - g, g),)
 
 
