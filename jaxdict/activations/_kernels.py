@@ -142,8 +142,8 @@ def tail(a: jax.Array, top: jax.Array | float = 1.0) -> jax.Array:
     """``top/(1 + exp(a))`` for ``a >= 0`` and constant ``top``, one quotient with all digits; 0 above 88 in float32."""
     if is_wide(a):
         return top / (1 + jnp.exp(a))
-    s, p = _exp_parts(jnp.where(a > 88.0, 88.8, a))  # whose power of two is inf, and whose p is above 0
-    return top / ((1 + s) + s * p)
+    s, p = _exp_parts(a)
+    return top / jnp.where(a > 88.0, jnp.inf, (1 + s) + s * p)
 
 
 tail.defjvps(lambda change, y, a, top: y * (y / top - 1) * change, None)
