@@ -245,7 +245,9 @@ def make_step(
 
     Returns:
       ``step(train_state, batch, key) -> (train_state, metrics)``; batch is ``(inputs, targets)`` with an optional
-      third part, the weights ``(batch,)``; metrics are float32 scalars by name, ``loss`` among them.
+      third part, the weights ``(batch,)``; metrics are float32 scalars by name, ``loss`` among them. With
+      ``jax.jit(step, donate_argnums=0)`` it updates in place. jax hands donated buffers to results in their order: what
+      wraps it should return parameters and state in the order it takes them, or all are copied.
 
     Raises:
       KeyError: an unknown name, with the closest ones. ValueError, TypeError: an argument out of its range.
