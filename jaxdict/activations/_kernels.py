@@ -88,8 +88,8 @@ def log1p(e: jax.Array) -> jax.Array:
 
 def _power_of_two(n: jax.Array) -> jax.Array:
     """2^n for whole ``n`` from -127, which gives 0, to 127; a conversion to int would check its range, at a cost."""
-    bits = jax.lax.bitcast_convert_type(n + 12582912.0, jnp.int32)  # 1.5 * 2^23: n stands in the low bits
-    return jax.lax.bitcast_convert_type((bits + 127) << 23, jnp.float32)
+    bits = jax.lax.bitcast_convert_type(n + 12583039.0, jnp.int32)  # 1.5 * 2^23 + 127: n + 127 stands in the low bits
+    return jax.lax.bitcast_convert_type(bits << 23, jnp.float32)
 
 
 def _exp_parts(u: jax.Array, low: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
