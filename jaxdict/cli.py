@@ -99,6 +99,7 @@ def train(
     """Train as CONFIG says, in a folder of the run's own."""
     chosen = jd.config.load(config, sets or ())
     folder = out or (Path(chosen.output.folder) if chosen.output.folder else _default_folder(config.stem, resume))
+    jd.config.check_folder(folder, resume)  # before anything is loaded or said
     experiment = jd.config.build(chosen)
     parts = [("training", experiment.train), ("validation", experiment.validation), ("test", experiment.test)]
     counts = ", ".join(f"{len(part)} {name}" for name, part in parts if part is not None)

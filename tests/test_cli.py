@@ -196,6 +196,7 @@ def test_a_folder_with_another_run(trained, home):
     before = listing(folder)
     result = call("train", "small.toml", "--out", folder / "run")
     assert_refused(result, "holds another run; go on with it by --resume, or choose another folder", folder, before)
+    assert not result.stdout
     result = call("train", "small.toml", "--out", folder / "run", "--resume")
     assert_refused(result, "data.source was ", folder, before)
     assert listing(home) == ["data.csv", "small.toml"]

@@ -119,16 +119,27 @@ def _writers(config: Config, out: Path) -> list[Any]:
     return chosen
 
 
-def _claim(out: Path, config: Config, resume: bool) -> Path | None:
-    """The checkpoint to go on from; a ConfigError when the folder is not this run's to write into."""
+def check_folder(out: Path, resume: bool) -> bool:
+    """Whether ``out`` holds a run to go on from.
+
+    Raises:
+      ConfigError: a file, a folder with something else in it, or with a run that is not to be resumed.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return None
+        return False
     if not out.is_dir():
         raise ConfigError(f"{out} is a file; the output must be a folder")
     if not (out / "config.toml").is_file():
         raise ConfigError(f"{out} is not empty and holds no run; choose another folder")
     if not resume:
         raise ConfigError(f"{out} holds another run; go on with it by --resume, or choose another folder")
+    return True
+
+
+def _claim(out: Path, config: Config, resume: bool) -> Path | None:
+    """The checkpoint to go on from; a ConfigError when the folder is not this run's to write into."""
+    if not check_folder(out, resume):
+        return None
     before, now = (dict(_flat(c.model_dump())) for c in (load(out / "config.toml"), config))
     for key in {**now, **before}:
         if before.get(key) != now.get(key) and key not in ("training.epochs", "output.folder"):
