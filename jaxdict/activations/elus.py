@@ -158,6 +158,8 @@ def celu(x: jax.typing.ArrayLike, alpha: jax.typing.ArrayLike = 1.0) -> jax.Arra
       TypeError: complex input, or an ``alpha`` that is not a number.
       ValueError: ``alpha`` not above 0.
     """
+    if isinstance(alpha, (int, float)) and alpha == 1:
+        return elu(x)
     return _celu_core(x, _check.number("alpha", alpha, above=0))
 
 
