@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         distributions,
         history,
         initializers,
+        lanes,
         layers,
         losses,
         metrics,
@@ -39,24 +40,25 @@ if TYPE_CHECKING:
     )
     from jaxdict._versions import show_versions
     from jaxdict.dictionary import entries, lookup, search
+    from jaxdict.lanes import Runs, fit_lanes
     from jaxdict.runner import Run, fit, load_run
     from jaxdict.train import observers
 
 _ROOMS = (
     "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data", "dictionary",
-    "distributions", "history", "initializers", "layers", "losses", "metrics", "models", "noise", "normalization",
-    "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "train",
+    "distributions", "history", "initializers", "lanes", "layers", "losses", "metrics", "models", "noise",
+    "normalization", "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "train",
 )  # fmt: skip
 _HOMES = {
     "entries": "dictionary", "lookup": "dictionary", "search": "dictionary", "Run": "runner", "fit": "runner",
-    "load_run": "runner", "observers": "train", "show_versions": "_versions",
+    "Runs": "lanes", "fit_lanes": "lanes", "load_run": "runner", "observers": "train", "show_versions": "_versions",
 }  # fmt: skip
 
 __all__ = [
-    "Run", "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data",
-    "dictionary", "distributions", "entries", "fit", "history", "initializers", "layers", "load_run", "lookup",
-    "losses", "metrics", "models", "noise", "normalization", "observers", "optimizers", "penalties", "plots",
-    "port", "race", "runner", "schedules", "search", "show_versions", "train",
+    "Run", "Runs", "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data",
+    "dictionary", "distributions", "entries", "fit", "fit_lanes", "history", "initializers", "lanes", "layers",
+    "load_run", "lookup", "losses", "metrics", "models", "noise", "normalization", "observers", "optimizers",
+    "penalties", "plots", "port", "race", "runner", "schedules", "search", "show_versions", "train",
 ]  # fmt: skip
 
 

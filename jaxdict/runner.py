@@ -1,6 +1,7 @@
 """The host loop: ``fit`` runs compiled segments, calls callbacks between them, and returns a ``Run``."""
 
 import contextlib
+import copy
 import functools
 import signal
 import threading
@@ -21,7 +22,7 @@ from jaxdict.losses import weights_of
 from jaxdict.models import as_model
 from jaxdict.run import Run, load_run, restore
 from jaxdict.train import observers as observers_room
-from jaxdict.train.segment import CAPACITY, RUNNING, Carry, Data, Keys, Plan, Program, count_of, matching, program
+from jaxdict.train.segment import CAPACITY, RUNNING, Carry, Data, Keys, Plan, Program, bind, count_of, matching, program
 from jaxdict.train.step import PRECISIONS, Batch, resolve_optimizer, streams_of
 
 __all__ = ["Run", "fit", "load_run"]
@@ -84,11 +85,11 @@ def fit(
       ValueError, TypeError, KeyError: an argument that does not fit, before anything is run or written.
     """
     with jax.default_device(device):
-        job = _Job(locals())
+        job = Job(locals())
         return job.run()
 
 
-class _Job:
+class Job:
     """A run being made: arguments checked and resolved, then segment after segment."""
 
     def __init__(self, a: dict[str, Any]):
@@ -177,8 +178,14 @@ class _Job:
         self.validation = self._held_out(validation)
         if self.source is None:
             count = count_of(inputs)
-            if weights is not None or a["class_weight"] is not None:
-                weights = weights_of(weights, a["class_weight"], _labels(targets), count, classes=self.fits.classes)
+            labels = _labels(targets)
+
+            def weigh(weights: Any) -> Any:
+                if weights is None and a["class_weight"] is None:
+                    return None
+                return weights_of(weights, a["class_weight"], labels, count, classes=self.fits.classes)
+
+            self.weigh, weights = weigh, weigh(weights)
             self.steps_per_epoch = -(-count // min(a["batch_size"], count))
             self.data = jax.device_put(Data(inputs, targets, weights, self.validation))
 
@@ -209,22 +216,38 @@ class _Job:
             self._fingerprint = data_room.fingerprint(tuple(self.data))
         return self._fingerprint
 
+    def lane(self, key: jax.Array, hyperparameters: Mapping[str, Any], sample_weight: Any = None) -> "Job":
+        """The same run from another key, with other numbers and weights; data, plan and program are shared."""
+        other = copy.copy(self)
+        other.key, other.keys = key, Keys.of(key)
+        other.hyperparameters = _as_data(hyperparameters)
+        other.model = bind(self.plan, {name: v.item() for name, v in other.hyperparameters.items()}).model
+        if sample_weight is not None:
+            assert self.data is not None
+            other.data = self.data._replace(weights=jax.device_put(self.weigh(sample_weight)))
+            other._fingerprint = None
+        return other
+
     # --------------------------------------------------------------------------------------------- the loop
 
-    def run(self) -> Run:
+    def start(self) -> Carry:
+        """The state before the first epoch."""
         params, state = self.initial
+        return self.program.start(
+            self.keys, self.hyperparameters, params, state,
+            input_shape=self._frozen_shape, validated=self.validation is not None,
+        )  # fmt: skip
+
+    def run(self) -> Run:
         began = time.perf_counter()
         run = Run(self)
         if self.resume is not None:
             carry, run.history = restore(self.resume, self, self._shapes())
         else:
-            carry = self.program.start(
-                self.keys, self.hyperparameters, params, state,
-                input_shape=self._frozen_shape, validated=self.validation is not None,
-            )  # fmt: skip
+            carry = self.start()
         if self.source is None:
             # No epochs yet: this compiles, so that the seconds of the first epoch are its own.
-            carry = self._segment(carry, int(carry.epoch))
+            carry = self.segment(carry, int(carry.epoch))
         run.update(carry)
         jax.block_until_ready(carry)
         run.compile_seconds = time.perf_counter() - began
@@ -244,11 +267,11 @@ class _Job:
     def _loop(self, run: Run, carry: Carry) -> None:
         """Segment after segment, with the callbacks between them."""
         length = self.segment_epochs or 1
-        with _Interrupt() as interrupt:
+        with Interrupt() as interrupt:
             while run.running and run.epoch < self.epochs and not interrupt.asked:
                 end = self._boundary(run.epoch, min(length, CAPACITY))
                 began = time.perf_counter()
-                carry = self._segment(carry, end) if self.source is None else self._streamed(carry, interrupt)
+                carry = self.segment(carry, end) if self.source is None else self._streamed(carry, interrupt)
                 code = int(carry.code)  # waits for the segment
                 seconds = time.perf_counter() - began
                 done = int(carry.epoch) - run.epoch
@@ -268,7 +291,8 @@ class _Job:
                 if hasattr(callback, "on_end"):
                     stack.callback(callback.on_end, run)
 
-    def _segment(self, carry: Carry, end: int) -> Carry:
+    def segment(self, carry: Carry, end: int) -> Carry:
+        """Epochs up to ``end``, by one call of the program, which takes the carry's memory."""
         assert self.data is not None
         return self.program.segment(carry, self.data, self.keys, self.hyperparameters, np.int32(end))
 
@@ -281,7 +305,7 @@ class _Job:
                 end = min(end, (epoch // every + 1) * every)
         return end
 
-    def _streamed(self, carry: Carry, interrupt: "_Interrupt") -> Carry:
+    def _streamed(self, carry: Carry, interrupt: "Interrupt") -> Carry:
         """One epoch over batches that come from outside."""
         assert self.source is not None
         old = jax.tree.map(jnp.copy, carry.train)
@@ -303,12 +327,12 @@ class _Job:
         return any(a is True for a in answers)
 
 
-class _Interrupt:
+class Interrupt:
     """The first Ctrl-C ends the run after its segment, the second raises at once. Only in the main thread."""
 
     asked = False
 
-    def __enter__(self) -> "_Interrupt":
+    def __enter__(self) -> "Interrupt":
         self.old = None
         if threading.current_thread() is threading.main_thread():
             self.old = signal.signal(signal.SIGINT, self._handle)

@@ -20,7 +20,7 @@ LEVELS = {
     2: "layers",
     3: "models _foreign history data checkpoint",
     4: "train plots contact_sheet compat",
-    5: "intake run runner callbacks",
+    5: "intake run runner lanes callbacks",
     6: "dictionary",
     7: "config cli race port _card __main__ _versions",
 }

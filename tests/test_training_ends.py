@@ -95,8 +95,8 @@ def test_an_error_inside_a_segment_is_the_one_that_is_seen(monkeypatch):
 
     from jaxdict import runner
 
-    monkeypatch.setattr(runner._Job, "_plain_segment", runner._Job._segment, raising=False)
-    monkeypatch.setattr(runner._Job, "_segment", broken)
+    monkeypatch.setattr(runner.Job, "_plain_segment", runner.Job.segment, raising=False)
+    monkeypatch.setattr(runner.Job, "segment", broken)
     with pytest.raises(MemoryError, match="the device is full"):
         fit(epochs=4, segment_epochs=1, observers=[jd.observers.early_stopping(monitor="loss")])
 

@@ -239,7 +239,8 @@ def program(plan: Plan) -> Program:
             scale = scale_of(plan.observers, carry.memories)
             row["learning_rate"] = rate if scale is None else rate * scale
         epoch = carry.epoch + 1
-        seen = row | {"auto": row.get("validation_loss", row["loss"])}
+        seen = {name: value.astype(jnp.float32) for name, value in row.items()}
+        seen["auto"] = seen.get("validation_loss", seen["loss"])
         memories, stop = [], jnp.bool_(False)
         for observer, memory in zip(plan.observers, carry.memories, strict=True):
             memory, wants = observer.update(memory, Snapshot(train.params, train.state, epoch, seen))

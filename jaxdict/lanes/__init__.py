@@ -1,0 +1,148 @@
+"""Lanes: many runs of one program side by side, on every core, each as if it were alone."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdict import _check
+from jaxdict.lanes._blocks import Crew
+from jaxdict.lanes._runs import LanePlan, Runs
+from jaxdict.runner import Job
+
+__all__ = ["LanePlan", "Runs", "fit_lanes"]
+
+
+def fit_lanes(
+    model: Any,
+    loss: Any,
+    optimizer: Any,
+    data: Any,
+    *,
+    keys: Any,
+    epochs: int,
+    hyperparameters: Mapping[str, Any] | None = None,
+    batch_size: int = 32,
+    validation: Any = None,
+    metrics: Any = None,
+    penalty: Callable[..., jax.Array] | None = None,
+    augment: Callable[[jax.Array, Any], Any] | None = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    weight_normalization: str = "count",
+    observers: Sequence[Any] = (),
+    params: Any = None,
+    state: Any = None,
+    segment_epochs: int | None = None,
+    precision: str | None = None,
+    accumulation: int = 1,
+    width: int | None = None,
+    workers: int | None = None,
+) -> Runs:
+    """Train K runs, *lanes*, by one compiled program: seeds, hyperparameters and sample weights are data.
+
+    A lane that stops or diverges changes no other, and the next that waits takes its place.
+
+    Args:
+      keys: one a lane: ``(K,)`` PRNG keys, or int seeds.
+      hyperparameters: by name one number for all, or ``(K,)``, given as data to every function that takes an argument
+        of that name, as in ``fit``.
+      validation: ``(inputs, targets)``, the same for all; a fraction is held out once, by the first key.
+      sample_weight: ``(n,)`` for all, or ``(K, n)``: where it is 0, a lane does not learn from the example.
+      width: lanes that are computed at once. 1 gives every lane the bits of ``fit``; wider rounds otherwise, and again
+        a lane has the same bits in any company. Chosen for the backend when None.
+      workers: how many such blocks run at the same time; the cores on the CPU, else 1, when None.
+      model, loss, optimizer, data, epochs, batch_size, metrics, penalty, augment, class_weight, weight_normalization,
+      observers, params, state, segment_epochs, precision, accumulation: as in ``fit``; observers watch lane by lane.
+
+    Returns:
+      The Runs, in the order of ``keys``; ``runs[i]`` is a Run.
+
+    Raises:
+      ValueError, TypeError, KeyError: an argument that does not fit, with the lane's number, before anything is run.
+    """
+    keys = _keys(keys)
+    count = len(keys)
+    numbers = _by_lane(hyperparameters, count)
+    plan = _plan(count, width, workers)
+    weights = _weights(sample_weight, count)
+    if weights is not None and isinstance(validation, float):
+        raise ValueError("with sample_weight by lane, validation must be (inputs, targets), not a fraction")
+    first = Job(
+        {
+            "model": model, "loss": loss, "optimizer": optimizer, "data": data, "key": keys[0], "epochs": epochs,
+            "batch_size": batch_size, "validation": validation, "metrics": metrics, "penalty": penalty,
+            "augment": augment, "sample_weight": sample_weight if weights is None else weights[0],
+            "class_weight": class_weight, "weight_normalization": weight_normalization, "observers": observers,
+            "callbacks": (), "hyperparameters": numbers[0], "params": params, "state": state, "resume": None,
+            "segment_epochs": segment_epochs, "precision": precision, "accumulation": accumulation,
+        }
+    )  # fmt: skip
+    if first.data is None:
+        raise ValueError("lanes share data that is resident on the device; batches from outside are for fit")
+    jobs = [first]
+    for lane in range(1, count):
+        try:
+            jobs.append(first.lane(keys[lane], numbers[lane], None if weights is None else weights[lane]))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"lane {lane}: {error}") from None
+    return Crew(jobs, plan, weights is not None).run()
+
+
+def _keys(keys: Any) -> list[Any]:
+    """One typed key a lane."""
+    if not hasattr(keys, "__len__") or getattr(keys, "ndim", 1) == 0:
+        raise ValueError(f"keys must be one a lane: jax.random.split(key, K), or a list of seeds; got {keys!r}")
+    dtype = getattr(keys, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, np.integer) and keys.ndim == 1:
+        keys = np.asarray(keys).tolist()
+    found = [_check.prng_key(key, name=f"keys[{lane}]") for lane, key in enumerate(keys)]
+    if not found or any(key.ndim for key in found):
+        raise ValueError(f"keys must be one or more in a row, one a lane; got {keys!r}")
+    return found
+
+
+def _by_lane(hyperparameters: Mapping[str, Any] | None, count: int) -> list[dict[str, Any]]:
+    """The numbers of every lane."""
+    columns = {}
+    for name, values in (hyperparameters or {}).items():
+        array = np.asarray(values)
+        if array.ndim > 1 or (array.ndim == 1 and len(array) != count):
+            raise ValueError(
+                f"the hyperparameter {name!r} must be one number or ({count},), one a lane; got the shape {array.shape}"
+            )
+        columns[name] = np.broadcast_to(array, count).tolist()
+    return [{name: values[lane] for name, values in columns.items()} for lane in range(count)]
+
+
+def _weights(sample_weight: Any, count: int) -> np.ndarray | None:
+    """Sample weights that differ by lane, ``(K, n)``; None for those that are the same, or none."""
+    if np.ndim(sample_weight) != 2:
+        return None
+    if len(sample_weight) != count:
+        shape = np.shape(sample_weight)
+        raise ValueError(f"sample_weight must be (n,), or ({count}, n) with a row for each lane; got {shape}")
+    return np.asarray(sample_weight)
+
+
+def _plan(count: int, width: int | None, workers: int | None) -> LanePlan:
+    """What was asked for, and else what suits the backend."""
+    asked = [name for name, value in (("width", width), ("workers", workers)) if value is not None]
+    for name, value in (("width", width), ("workers", workers)):
+        if value is not None:
+            _check.integer(name, value, low=1)
+    backend = jax.default_backend()
+    if backend == "cpu":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers, width = workers or cores, width or 1
+        why = f"{cores} cores, so as many lanes at a time, each by the program of fit"
+    else:
+        workers = workers or 1
+        width = width or -(-count // workers)
+        why = f"{backend}, which is filled best by all lanes in one program"
+    if asked:
+        why += f"; {' and '.join(asked)} as given"
+    return LanePlan(width, min(workers, -(-count // width)), why)

@@ -1,0 +1,245 @@
+"""Blocks of lanes, and the crew that runs them.
+
+A *block* has places for so many lanes, which one program computes at once; a worker, a thread of the host, runs one
+block segment after segment. A lane that ends leaves its place to the next that waits. What a lane computes depends on
+the width of the blocks alone, never on its place or on the other lanes.
+"""
+
+import contextlib
+import functools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdict.lanes._runs import LanePlan, Runs
+from jaxdict.run import Run
+from jaxdict.runner import SEGMENT_SECONDS, Interrupt, Job
+from jaxdict.train.segment import CAPACITY, Carry, Plan, program
+
+
+class _Lane:
+    """A run that waits, or is under way."""
+
+    def __init__(self, job: Job):
+        self.job = job
+        self.run = Run(job)
+        self.carry: Any = None
+
+    def start(self) -> None:
+        self.took(self.job.start(), 0.0)
+
+    def took(self, carry: Carry, seconds: float) -> None:
+        """Take over what a segment gave."""
+        self.carry = carry
+        self.run.extend(carry, seconds)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another segment follows."""
+        return self.run.running and self.run.epoch < self.job.epochs
+
+
+Next = Callable[[], _Lane | None]  # the next lane that waits
+
+
+class _Single:
+    """A block with one place, by the program of ``fit``."""
+
+    def __init__(self) -> None:
+        self.lane: _Lane | None = None
+
+    def fill(self, waiting: Next) -> bool:
+        """Give free places to lanes that wait; whether there is anything to run."""
+        if self.lane is None and (lane := waiting()) is not None:
+            lane.start()
+            self.lane = lane
+        return self.lane is not None
+
+    def advance(self, length: int) -> tuple[int, float]:
+        """Run ``length`` epochs; how many there were, and the seconds."""
+        assert self.lane is not None
+        lane, before = self.lane, self.lane.run.epoch
+        began = time.perf_counter()
+        carry = lane.job.segment(lane.carry, min(before + length, lane.job.epochs))
+        jax.block_until_ready(carry.code)
+        seconds = time.perf_counter() - began
+        lane.took(carry, seconds)
+        if not lane.goes_on:
+            self.lane = None
+        return lane.run.epoch - before, seconds
+
+    def release(self) -> None:
+        """Give lanes that have not ended what is theirs."""
+
+
+class _Held(NamedTuple):
+    """What a block computes with, by place."""
+
+    carry: Any
+    keys: Any
+    hyperparameters: Any
+    weights: Any  # None where all lanes have the same
+
+
+class _Block:
+    """A block with several places. What stands in a free one is not moved on."""
+
+    def __init__(self, width: int, job: Job, apart: bool):
+        self.places: list[_Lane | None] = [None] * width
+        self.program = _block_program(job.plan, apart)
+        self.data: Any = job.data
+        self.apart = apart
+        self.held: _Held | None = None
+
+    def fill(self, waiting: Next) -> bool:
+        for place, lane in enumerate(self.places):
+            if lane is None and (lane := waiting()) is not None:
+                lane.start()
+                data: Any = lane.job.data
+                own = _Held(lane.carry, lane.job.keys, lane.job.hyperparameters, data.weights if self.apart else None)
+                if self.held is None:
+                    self.held = jax.tree.map(lambda x: jnp.stack([x] * len(self.places)), own)
+                self.held = self.program.put(self.held, place, own)
+                self.places[place] = lane
+        return any(lane is not None for lane in self.places)
+
+    def advance(self, length: int) -> tuple[int, float]:
+        assert self.held is not None
+        held = self.held
+        before = [0 if lane is None else lane.run.epoch for lane in self.places]
+        ends = [
+            0 if lane is None else min(epoch + length, lane.job.epochs)
+            for lane, epoch in zip(self.places, before, strict=True)
+        ]
+        data = self.data._replace(weights=held.weights) if self.apart else self.data
+        began = time.perf_counter()
+        carry = self.program.segment(held.carry, data, held.keys, held.hyperparameters, np.array(ends, np.int32))
+        jax.block_until_ready(carry.code)
+        seconds = time.perf_counter() - began
+        self.held = held._replace(carry=carry)
+        rows, epochs, codes = jax.device_get((carry.rows, carry.epoch, carry.code))
+        live = sum(lane is not None for lane in self.places)
+        done = 0
+        for place, lane in enumerate(self.places):
+            if lane is None:
+                continue
+            seen: Any = {name: values[place] for name, values in rows.items()}
+            # All that the host needs of a lane under way; its parameters stay in the block.
+            lane.took(carry._replace(train=None, memories=(), rows=seen, epoch=epochs[place], code=codes[place]),
+                      seconds / live)  # fmt: skip
+            done = max(done, int(epochs[place]) - before[place])
+            if not lane.goes_on:
+                lane.took(self.program.pick(carry, place), 0.0)
+                self.places[place] = None
+        return done, seconds
+
+    def release(self) -> None:
+        for place, lane in enumerate(self.places):
+            if lane is not None and self.held is not None:
+                lane.took(self.program.pick(self.held.carry, place), 0.0)
+
+
+class _BlockProgram(NamedTuple):
+    """The compiled functions of a block, whose leaves have an axis of places in front."""
+
+    segment: Callable[..., Carry]
+    put: Callable[..., Any]
+    pick: Callable[..., Any]
+
+
+@functools.lru_cache(maxsize=64)
+def _block_program(plan: Plan, apart: bool) -> _BlockProgram:
+    """For lanes with sample weights of their own, or all with the same; the same object for equal plans."""
+
+    def one(carry, inputs, keys, hyperparameters, end):
+        return program(plan).segment(carry, inputs, keys, hyperparameters, end)
+
+    def segment(carry, data, keys, hyperparameters, end):
+        axes = data._replace(inputs=None, targets=None, weights=0 if apart else None, validation=None)
+        return jax.vmap(one, in_axes=(0, axes, 0, 0, 0))(carry, data, keys, hyperparameters, end)
+
+    def put(block, place, lane):
+        return jax.tree.map(lambda places, x: places.at[place].set(x), block, lane)
+
+    def pick(block, place):
+        return jax.tree.map(lambda places: places[place], block)
+
+    return _BlockProgram(
+        jax.jit(segment, donate_argnums=0), jax.jit(put, donate_argnums=0), jax.jit(pick)
+    )  # fmt: skip
+
+
+# jax's context managers hold in their thread alone: what is in force where lanes are asked for, workers take over.
+_SETTINGS = {
+    "jax_enable_x64": jax.enable_x64,
+    "jax_default_device": jax.default_device,
+    "jax_default_matmul_precision": jax.default_matmul_precision,
+    "jax_numpy_dtype_promotion": jax.numpy_dtype_promotion,
+    "jax_debug_nans": jax.debug_nans,
+}
+
+
+class Crew:
+    """Workers that run blocks until no lane is left."""
+
+    def __init__(self, jobs: Sequence[Job], plan: LanePlan, apart: bool):
+        self.lanes = [_Lane(job) for job in jobs]
+        self.plan = plan
+        self.blocks = [
+            _Single() if plan.width == 1 else _Block(plan.width, jobs[0], apart) for _ in range(plan.workers)
+        ]
+        self.fixed_length = jobs[0].segment_epochs
+        self.length = 1
+        self.waiting = deque(self.lanes)
+        self.lock = threading.Lock()
+        self.settings = {name: getattr(jax.config, name) for name in _SETTINGS}
+        self.failure: BaseException | None = None
+        self.stop = False
+
+    def run(self) -> Runs:
+        began = time.perf_counter()
+        self.blocks[0].fill(self._next)
+        self.blocks[0].advance(0)  # compiles once, where the workers would all do it at the same time
+        with Interrupt() as interrupt:
+            threads = [threading.Thread(target=self._work, args=(block,), daemon=True) for block in self.blocks]
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                threads[-1].join(0.05)
+                threads = [thread for thread in threads if thread.is_alive()] or threads
+                self.stop = self.stop or interrupt.asked
+        if self.failure is not None:
+            raise self.failure
+        for lane in self.lanes:
+            if lane.carry is None:
+                lane.start()
+            lane.run.interrupted = interrupt.asked and lane.goes_on
+            lane.run.finish()
+        return Runs([lane.run for lane in self.lanes], self.plan, time.perf_counter() - began)
+
+    def _next(self) -> _Lane | None:
+        with self.lock:
+            return self.waiting.popleft() if self.waiting else None
+
+    def _work(self, block: _Single | _Block) -> None:
+        with contextlib.ExitStack() as stack:
+            for name, value in self.settings.items():
+                stack.enter_context(_SETTINGS[name](value))
+            self._run(block)
+
+    def _run(self, block: _Single | _Block) -> None:
+        try:
+            while not self.stop and block.fill(self._next):
+                length = self.fixed_length or self.length
+                done, seconds = block.advance(min(length, CAPACITY))
+                if done:
+                    self.length = int(max(1, min(SEGMENT_SECONDS / (seconds / done), 8 * length)))
+            block.release()
+        except BaseException as error:  # for the thread that waits
+            self.failure, self.stop = error, True

@@ -1,0 +1,88 @@
+"""What lanes give back: their runs, side by side."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxdict import _check
+from jaxdict.run import Run
+
+
+class LanePlan(NamedTuple):
+    """How lanes were run.
+
+    Attributes:
+      width: lanes of a block, which are computed at once.
+      workers: blocks that run at the same time.
+      why: why so, in a sentence.
+    """
+
+    width: int
+    workers: int
+    why: str
+
+
+class Runs(Sequence[Run]):
+    """The runs of ``fit_lanes``, in the order of their keys.
+
+    Attributes:
+      plan: the LanePlan.
+      seconds: what they took together, compilation included.
+    """
+
+    def __init__(self, runs: Sequence[Run], plan: LanePlan, seconds: float):
+        self._runs = list(runs)
+        self.plan = plan
+        self.seconds = seconds
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Runs(self._runs[index], self.plan, self.seconds)
+        return self._runs[index]
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs)
+
+    def best(self, monitor: str = "auto", mode: str | None = None) -> Run:
+        """The run with the best epoch of all, by one column of the histories.
+
+        Args:
+          monitor: the column; "auto" is the validation loss, or the loss where there is no validation.
+          mode: "min" or "max", whether smaller or larger is better; None is "min" for losses, errors and penalties.
+
+        Raises:
+          KeyError: no such column, with the closest names. ValueError: an unknown mode; nothing finite in the column.
+        """
+        if monitor == "auto":
+            monitor = "validation_loss" if any("validation_loss" in run.history for run in self._runs) else "loss"
+        if mode is None:
+            mode = "min" if monitor.endswith(("loss", "error", "penalty")) else "max"
+        sign = {"min": -1, "max": 1}[_check.one_of("mode", mode, ["min", "max"])]
+        scores = []
+        for run in self._runs:
+            values = sign * run.history[monitor]
+            scores.append(np.max(values[np.isfinite(values)], initial=-math.inf))
+        if max(scores, default=-math.inf) == -math.inf:
+            raise ValueError(f"no run has a finite {monitor!r}")
+        return self._runs[int(np.argmax(scores))]
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Columns with a value a lane: lane, hyperparameters, epochs, result, and the last row of the history."""
+        rows: list[dict[str, Any]] = []
+        for lane, run in enumerate(self._runs):
+            numbers = {name: value.item() for name, value in run.hyperparameters.items()}
+            last = {name: value for name, value in run.history.last.items() if name != "epoch"}
+            rows.append({"lane": lane} | last | numbers | {"epochs": run.epoch, "result": run.result})
+        names = ["lane", *(self._runs[0].hyperparameters if self._runs else ()), "epochs", "result"]
+        names += [name for row in rows for name in row if name not in names]
+        return {name: np.array([row.get(name, math.nan) for row in rows]) for name in dict.fromkeys(names)}
+
+    def __repr__(self) -> str:
+        results = [run.result for run in self._runs]
+        counts = ", ".join(f"{results.count(result)} {result}" for result in dict.fromkeys(results))
+        return f"<{len(self)} runs: {counts}>"
