@@ -144,7 +144,7 @@ class Job:
 
     def _enter(self, a: dict[str, Any], loss: Callable) -> None:
         """Check the data where it enters: shapes and lengths, labels, NaN; split; put it on the device."""
-        given, weights, validation = _pair(a["data"]), a["sample_weight"], a["validation"]
+        given, weights, validation = pair(a["data"]), a["sample_weight"], a["validation"]
         fraction = validation if isinstance(validation, (int, float)) and not isinstance(validation, bool) else None
         self.source, self._fingerprint, self.data, self.steps_per_epoch = None, None, None, None
         if isinstance(given, tuple) and len(given) in (2, 3):
@@ -192,7 +192,7 @@ class Job:
     def _held_out(self, validation: Any) -> Batch | None:
         if validation is None:
             return None
-        validation = _pair(validation)
+        validation = pair(validation)
         if not isinstance(validation, tuple) or len(validation) not in (2, 3):
             raise TypeError("validation must be (inputs, targets), (inputs, targets, weights) or a fraction")
         inputs, targets = data_room.check(validation[0], validation[1], name="validation")
@@ -213,19 +213,34 @@ class Job:
     def fingerprint(self) -> str | None:
         """A digest of the data; None for batches from outside, which are not looked at twice."""
         if self._fingerprint is None and self.data is not None:
-            self._fingerprint = data_room.fingerprint(tuple(self.data))
+            parts = tuple(self.data)
+            self._fingerprint = data_room.fingerprint(parts if any(p is not None for p in parts[4:]) else parts[:4])
         return self._fingerprint
 
-    def lane(self, key: jax.Array, hyperparameters: Mapping[str, Any], sample_weight: Any = None) -> "Job":
-        """The same run from another key, with other numbers and weights; data, plan and program are shared."""
+    def lane(
+        self,
+        key: jax.Array,
+        hyperparameters: Mapping[str, Any],
+        sample_weight: np.ndarray | None = None,
+        indices: np.ndarray | None = None,
+        held: np.ndarray | None = None,
+    ) -> "Job":
+        """The same run from another key, with numbers, weights and examples of its own; all else is shared."""
         other = copy.copy(self)
         other.key, other.keys = key, Keys.of(key)
         other.hyperparameters = _as_data(hyperparameters)
         other.model = bind(self.plan, {name: v.item() for name, v in other.hyperparameters.items()}).model
+        assert self.data is not None
+        own: dict[str, Any] = {}
         if sample_weight is not None:
-            assert self.data is not None
-            other.data = self.data._replace(weights=jax.device_put(self.weigh(sample_weight)))
-            other._fingerprint = None
+            own["weights"] = self.weigh(sample_weight)
+        if indices is not None:
+            own["indices"] = indices
+            other.steps_per_epoch = -(-len(indices) // min(self.plan.batch_size, len(indices)))
+        if held is not None:
+            own |= {"held": held, "validation": None}
+        if own:
+            other.data, other._fingerprint = self.data._replace(**jax.device_put(own)), None
         return other
 
     # --------------------------------------------------------------------------------------------- the loop
@@ -363,7 +378,7 @@ class _Segmentwise:
         self.on_segment = function
 
 
-def _pair(data: Any) -> Any:
+def pair(data: Any) -> Any:
     return (data.inputs, data.targets) if hasattr(data, "inputs") and hasattr(data, "targets") else data
 
 

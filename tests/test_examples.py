@@ -79,7 +79,16 @@ def own_loop(out):
     assert losses == sorted(losses, reverse=True)
 
 
-CHECKS = {f.__name__: f for f in (quickstart, compose_a_formula, optax_chain, own_loop)}
+def lanes(out):
+    assert "<40 runs: 40 done>" in out
+    rows = [[float(n) for n in row] for row in re.findall(r"learning rate (\S+): accuracy (\S+) ± (\S+)", out)]
+    assert len(rows) == 8
+    assert max(accuracy for _, accuracy, _ in rows) > 0.96
+    assert rows[0][1] < 0.9  # after fifteen epochs at so low a rate
+    assert 1e-3 < numbers(r"the best lane has the rate (\S+),", out)[0] < 5e-2
+
+
+CHECKS = {f.__name__: f for f in (quickstart, compose_a_formula, optax_chain, own_loop, lanes)}
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=[path.stem for path in EXAMPLES])

@@ -105,6 +105,41 @@ def test_sample_weights_by_lane(width):
     assert not np.array_equal(runs[0].history["loss"], runs[1].history["loss"])
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_examples_by_lane(width):
+    """Bootstrap samples, and three folds with the rest to be validated on."""
+    rng = np.random.default_rng(0)
+    boot = rng.integers(0, 50, (3, 40))
+    folds = np.stack([np.roll(np.arange(48), 16 * k) for k in range(3)])
+    stop = [jd.observers.early_stopping(monitor="loss", patience=2)]
+    options = {"batch_size": 16, "epochs": 5, "metrics": "accuracy", "observers": stop}
+    for train, held in ((boot, None), (folds[:, 16:], folds[:, :16])):
+        runs = jd.fit_lanes(
+            NOISY, LOSS, jd.optimizers.adam(0.01), (X, Y), keys=[4, 5, 6], indices=train, validation_indices=held,
+            width=width, **options,
+        )  # fmt: skip
+        for lane, run in enumerate(runs):
+            validation = None if held is None else (X[held[lane]], Y[held[lane]])
+            data = X[train[lane]], Y[train[lane]]
+            other = jd.fit(NOISY, LOSS, jd.optimizers.adam(0.01), data, key=4 + lane, validation=validation, **options)
+            assert run.steps_per_epoch == other.steps_per_epoch
+            if width == 1:
+                same_run(run, other)
+            else:
+                np.testing.assert_allclose(run.history["loss"][:2], other.history["loss"][:2], rtol=1e-5)
+
+
+def test_a_lane_can_be_saved_and_trained_on(tmp_path):
+    rate = jnp.float32(RATES[0]).item()
+    train = functools.partial(jd.fit_lanes, NOISY, LOSS, jd.optimizers.adam, (X, Y), batch_size=16)
+    runs = train(keys=[8, 9], epochs=3, hyperparameters={"learning_rate": rate})
+    for source in (runs[1], runs[1].save(tmp_path / "lane.safetensors")):
+        options = {"key": 9, "batch_size": 16, "hyperparameters": {"learning_rate": rate}}
+        longer = jd.fit(NOISY, LOSS, jd.optimizers.adam, (X, Y), epochs=5, resume=source, **options)
+        same_bits(longer.params, jd.fit(NOISY, LOSS, jd.optimizers.adam, (X, Y), epochs=5, **options).params)
+    np.testing.assert_array_equal(jd.load_run(tmp_path / "lane.safetensors").predict(X), runs[1].predict(X))
+
+
 def test_nothing_is_compiled_again_for_other_numbers():
     model = jd.models.mlp([4, 5, CLASSES])  # no other test's program
     train = functools.partial(jd.fit_lanes, model, LOSS, jd.optimizers.adam, (X, Y), epochs=3, workers=2)
@@ -116,7 +151,7 @@ def test_nothing_is_compiled_again_for_other_numbers():
         if width == 1:
             assert program.segment._cache_size() == 1
         else:
-            assert [f._cache_size() for f in _blocks._block_program(first[0].plan, False)] == [1, 1, 1]
+            assert [f._cache_size() for f in _blocks._block_program(first[0].plan, ())] == [1, 1, 1]
 
 
 def test_what_runs_tell():
@@ -161,6 +196,9 @@ def test_keys_of_every_form():
         ({"sample_weight": np.ones((2, 50))}, r"\(3, n\) with a row for each lane; got \(2, 50\)"),
         ({"sample_weight": [np.ones(50), np.ones(50), -np.ones(50)]}, "lane 2: "),
         ({"sample_weight": np.ones((3, 50)), "validation": 0.2}, "not a fraction"),
+        ({"indices": np.zeros((2, 4), int)}, r"indices must be integers \(3, m\).*int64 of the shape \(2, 4\)"),
+        ({"indices": np.full((3, 4), 50)}, r"indices must be in \[0, 50\), the examples; got 50"),
+        ({"validation_indices": np.zeros((3, 4), int)}, "validation or validation_indices, not both"),
         ({"width": 0}, "width must be >= 1"),
         ({"workers": 1.5}, "workers must be"),
         ({"epochs": 0}, "epochs must be >= 1"),

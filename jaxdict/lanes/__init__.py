@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdict import _check
+from jaxdict import data as data_room
 from jaxdict.lanes._blocks import Crew
 from jaxdict.lanes._runs import LanePlan, Runs
-from jaxdict.runner import Job
+from jaxdict.runner import Job, pair
+from jaxdict.train.segment import count_of
 
 __all__ = ["LanePlan", "Runs", "fit_lanes"]
 
@@ -31,6 +33,8 @@ def fit_lanes(
     penalty: Callable[..., jax.Array] | None = None,
     augment: Callable[[jax.Array, Any], Any] | None = None,
     sample_weight: Any = None,
+    indices: Any = None,
+    validation_indices: Any = None,
     class_weight: Any = None,
     weight_normalization: str = "count",
     observers: Sequence[Any] = (),
@@ -52,6 +56,8 @@ def fit_lanes(
         of that name, as in ``fit``.
       validation: ``(inputs, targets)``, the same for all; a fraction is held out once, by the first key.
       sample_weight: ``(n,)`` for all, or ``(K, n)``: where it is 0, a lane does not learn from the example.
+      indices: ``(K, m)`` integers, the examples that each lane trains on: folds, bootstrap samples. All when None.
+      validation_indices: ``(K, v)``, the examples that it is validated on, instead of ``validation``.
       width: lanes that are computed at once. 1 gives every lane the bits of ``fit``; wider rounds otherwise, and again
         a lane has the same bits in any company. Chosen for the backend when None.
       workers: how many such blocks run at the same time; the cores on the CPU, else 1, when None.
@@ -69,8 +75,17 @@ def fit_lanes(
     numbers = _by_lane(hyperparameters, count)
     plan = _plan(count, width, workers)
     weights = _weights(sample_weight, count)
-    if weights is not None and isinstance(validation, float):
-        raise ValueError("with sample_weight by lane, validation must be (inputs, targets), not a fraction")
+    if any(v is not None for v in (weights, indices, validation_indices)) and isinstance(validation, float):
+        raise ValueError("where lanes differ in their examples, validation must be (inputs, targets), not a fraction")
+    chosen, held = None, None
+    if indices is not None or validation_indices is not None:
+        inputs, targets = data_room.check(*pair(data)[:2])
+        chosen = _indices("indices", indices, count, count_of(inputs))
+        held = _indices("validation_indices", validation_indices, count, count_of(inputs))
+        if held is not None:
+            if validation is not None:
+                raise ValueError("give validation or validation_indices, not both")
+            validation = jax.tree.map(lambda x: x[held[0]], (inputs, targets))
     first = Job(
         {
             "model": model, "loss": loss, "optimizer": optimizer, "data": data, "key": keys[0], "epochs": epochs,
@@ -83,13 +98,15 @@ def fit_lanes(
     )  # fmt: skip
     if first.data is None:
         raise ValueError("lanes share data that is resident on the device; batches from outside are for fit")
-    jobs = [first]
-    for lane in range(1, count):
+    jobs = []
+    for lane, (key, values) in enumerate(zip(keys, numbers, strict=True)):
+        own = [None if of_lanes is None else of_lanes[lane] for of_lanes in (weights, chosen, held)]
         try:
-            jobs.append(first.lane(keys[lane], numbers[lane], None if weights is None else weights[lane]))
+            jobs.append(first.lane(key, values, *own))
         except (TypeError, ValueError) as error:
             raise type(error)(f"lane {lane}: {error}") from None
-    return Crew(jobs, plan, weights is not None).run()
+    apart = zip(("weights", "indices", "held"), (weights, chosen, held), strict=True)
+    return Crew(jobs, plan, tuple(name for name, of_lanes in apart if of_lanes is not None)).run()
 
 
 def _keys(keys: Any) -> list[Any]:
@@ -126,6 +143,20 @@ def _weights(sample_weight: Any, count: int) -> np.ndarray | None:
         shape = np.shape(sample_weight)
         raise ValueError(f"sample_weight must be (n,), or ({count}, n) with a row for each lane; got {shape}")
     return np.asarray(sample_weight)
+
+
+def _indices(name: str, indices: Any, count: int, examples: int) -> np.ndarray | None:
+    """Positions of examples by lane, int32 ``(K, m)``."""
+    if indices is None:
+        return None
+    array = np.asarray(indices)
+    if array.ndim != 2 or len(array) != count or not array.size or not np.issubdtype(array.dtype, np.integer):
+        what = f"{array.dtype} of the shape {array.shape}"
+        raise ValueError(f"{name} must be integers ({count}, m), a row for each lane, at least one in each; got {what}")
+    if array.min() < 0 or array.max() >= examples:
+        wrong = array[(array < 0) | (array >= examples)][0]
+        raise ValueError(f"{name} must be in [0, {examples}), the examples; got {wrong}")
+    return array.astype(np.int32)
 
 
 def _plan(count: int, width: int | None, workers: int | None) -> LanePlan:

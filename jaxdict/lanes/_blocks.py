@@ -20,7 +20,7 @@ import numpy as np
 from jaxdict.lanes._runs import LanePlan, Runs
 from jaxdict.run import Run
 from jaxdict.runner import SEGMENT_SECONDS, Interrupt, Job
-from jaxdict.train.segment import CAPACITY, Carry, Plan, program
+from jaxdict.train.segment import CAPACITY, Carry, Data, Plan, program
 
 
 class _Lane:
@@ -84,13 +84,13 @@ class _Held(NamedTuple):
     carry: Any
     keys: Any
     hyperparameters: Any
-    weights: Any  # None where all lanes have the same
+    own: dict[str, Any]  # the parts of the data in which lanes differ
 
 
 class _Block:
     """A block with several places. What stands in a free one is not moved on."""
 
-    def __init__(self, width: int, job: Job, apart: bool):
+    def __init__(self, width: int, job: Job, apart: tuple[str, ...]):
         self.places: list[_Lane | None] = [None] * width
         self.program = _block_program(job.plan, apart)
         self.data: Any = job.data
@@ -101,11 +101,11 @@ class _Block:
         for place, lane in enumerate(self.places):
             if lane is None and (lane := waiting()) is not None:
                 lane.start()
-                data: Any = lane.job.data
-                own = _Held(lane.carry, lane.job.keys, lane.job.hyperparameters, data.weights if self.apart else None)
+                own = {name: getattr(lane.job.data, name) for name in self.apart}
+                new = _Held(lane.carry, lane.job.keys, lane.job.hyperparameters, own)
                 if self.held is None:
-                    self.held = jax.tree.map(lambda x: jnp.stack([x] * len(self.places)), own)
-                self.held = self.program.put(self.held, place, own)
+                    self.held = jax.tree.map(lambda x: jnp.stack([x] * len(self.places)), new)
+                self.held = self.program.put(self.held, place, new)
                 self.places[place] = lane
         return any(lane is not None for lane in self.places)
 
@@ -117,7 +117,7 @@ class _Block:
             0 if lane is None else min(epoch + length, lane.job.epochs)
             for lane, epoch in zip(self.places, before, strict=True)
         ]
-        data = self.data._replace(weights=held.weights) if self.apart else self.data
+        data = self.data._replace(**held.own)
         began = time.perf_counter()
         carry = self.program.segment(held.carry, data, held.keys, held.hyperparameters, np.array(ends, np.int32))
         jax.block_until_ready(carry.code)
@@ -154,14 +154,14 @@ class _BlockProgram(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _block_program(plan: Plan, apart: bool) -> _BlockProgram:
-    """For lanes with sample weights of their own, or all with the same; the same object for equal plans."""
+def _block_program(plan: Plan, apart: tuple[str, ...]) -> _BlockProgram:
+    """For lanes that differ in the parts ``apart`` of their data; the same object for equal plans."""
 
     def one(carry, inputs, keys, hyperparameters, end):
         return program(plan).segment(carry, inputs, keys, hyperparameters, end)
 
     def segment(carry, data, keys, hyperparameters, end):
-        axes = data._replace(inputs=None, targets=None, weights=0 if apart else None, validation=None)
+        axes = Data(None, None)._replace(**dict.fromkeys(apart, 0))
         return jax.vmap(one, in_axes=(0, axes, 0, 0, 0))(carry, data, keys, hyperparameters, end)
 
     def put(block, place, lane):
@@ -188,7 +188,7 @@ _SETTINGS = {
 class Crew:
     """Workers that run blocks until no lane is left."""
 
-    def __init__(self, jobs: Sequence[Job], plan: LanePlan, apart: bool):
+    def __init__(self, jobs: Sequence[Job], plan: LanePlan, apart: tuple[str, ...]):
         self.lanes = [_Lane(job) for job in jobs]
         self.plan = plan
         self.blocks = [

@@ -58,12 +58,18 @@ class Plan:
 
 
 class Data(NamedTuple):
-    """What is resident on the device: examples with optional weights, and optional validation examples."""
+    """What is resident on the device: examples with optional weights, and optional validation examples.
+
+    ``indices`` are the positions of the examples that a run trains on, and ``held`` of those that it is validated on,
+    in place of ``validation``; where they are None, it trains on all.
+    """
 
     inputs: Any
     targets: Any
     weights: jax.Array | None = None
     validation: Batch | None = None
+    indices: jax.Array | None = None
+    held: jax.Array | None = None
 
 
 class Carry(NamedTuple):
@@ -193,10 +199,12 @@ def program(plan: Plan) -> Program:
 
     def run_epoch(parts: Parts, data: Data, train: TrainState, keys: Keys, number, scale) -> tuple[TrainState, Sums]:
         update = build_update(parts, scale=scale)
-        count = count_of(data.inputs)
+        count = count_of(data.inputs if data.indices is None else data.indices)
         size = min(plan.batch_size, count)
         full, tail = divmod(count, size)
         order = shuffle(jax.random.fold_in(keys.shuffle, number), count)
+        if data.indices is not None:
+            order = take(data.indices, order)
         steps_key = jax.random.fold_in(keys.steps, number)
         masked = tail > 0 and plan.masked_tail
         if masked:
@@ -270,12 +278,15 @@ def program(plan: Plan) -> Program:
     def segment(carry: Carry, data: Data, keys: Keys, hyperparameters, end) -> Carry:
         parts = bind(plan, hyperparameters)
         first = carry.epoch
+        validation = data.validation
+        if data.held is not None:
+            validation = Batch(take(data.inputs, data.held), take(data.targets, data.held))
 
         def epoch(carry: Carry) -> Carry:
             scale = scale_of(plan.observers, carry.memories)
             train, sums = run_epoch(parts, data, carry.train, keys, carry.epoch, scale)
             at = carry.epoch - first
-            return end_epoch(parts, carry.train, carry._replace(train=train), sums, data.validation, at)
+            return end_epoch(parts, carry.train, carry._replace(train=train), sums, validation, at)
 
         return lax.while_loop(lambda c: (c.epoch < end) & (c.code == RUNNING), epoch, carry)
 
