@@ -57,11 +57,16 @@ import json
 from jaxdict.train.segment import program
 whole = fit(epochs=8)
 equal = jax.tree.map(np.array_equal, longer.params, whole.params)
-first, second = (fit(optimizer=jd.optimizers.adam, hyperparameters={"learning_rate": r}) for r in (1e-3, 1e-2))
+first = fit(optimizer=jd.optimizers.adam, hyperparameters={"learning_rate": 1e-3})
+compiled = program(first.plan).segment._cache_size()
+second = fit(optimizer=jd.optimizers.adam, hyperparameters={"learning_rate": 1e-2})
+rate = lanes["hyperparameters"]["learning_rate"][3]
+alone = fit(optimizer=jd.optimizers.adam, hyperparameters={"learning_rate": rate}, key=3, validation=test)
 print(json.dumps({
     "lookup": [entry.name, jd.lookup("Gaussian error linear-unit").name],
     "resumed is whole": all(jax.tree.leaves(equal)),
-    "programs": [first.plan == second.plan, program(second.plan).segment._cache_size()],
+    "programs": [first.plan == second.plan, program(second.plan).segment._cache_size() - compiled],
+    "lane is alone": all(jax.tree.leaves(jax.tree.map(np.array_equal, runs[3].params, alone.params))),
     "rate matters": bool(first.history["loss"][-1] != second.history["loss"][-1]),
     "stopped by the callback": fit(epochs=50, callbacks=[lambda run: run.history.last["loss"] < 0.5]).result,
 }))
@@ -80,8 +85,8 @@ def test_the_code_of_the_readme_runs_and_does_what_it_says(tmp_path):
     assert "loaded predictions are the same: True" in out
     assert "the tanh form by default" in out
     assert json.loads(out.splitlines()[-1]) == {
-        "lookup": ["gelu", "gelu"], "resumed is whole": True, "programs": [True, 1], "rate matters": True,
-        "stopped by the callback": "stopped",
+        "lookup": ["gelu", "gelu"], "resumed is whole": True, "programs": [True, 0], "lane is alone": True,
+        "rate matters": True, "stopped by the callback": "stopped",
     }  # fmt: skip
     assert (tmp_path / "runs" / "digits.csv").read_text().count("\n") == 1 + 4
 
