@@ -23,7 +23,7 @@ from jaxdict.models import as_model
 from jaxdict.run import Run, load_run, restore
 from jaxdict.train import observers as observers_room
 from jaxdict.train.segment import CAPACITY, RUNNING, Carry, Data, Keys, Plan, Program, bind, count_of, matching, program
-from jaxdict.train.step import PRECISIONS, Batch, resolve_optimizer, streams_of
+from jaxdict.train.step import PRECISIONS, Batch, fill, resolve_optimizer, streams_of
 
 __all__ = ["Run", "fit", "load_run"]
 
@@ -115,7 +115,7 @@ class Job:
             made = resolve_optimizer(optimizer, **matching(optimizer, plain))
             optimizer = optimizer if matching(optimizer, plain) else made
         streams = streams_of(a["metrics"])
-        self._enter(a, loss)
+        self._enter(a, fill(loss, plain, skip=2))
         chosen = tuple(a["observers"])
         if not any(o.monitor and o.scale is None for o in chosen):  # what scales keeps no parameters
             chosen = (observers_room.best(), *chosen)

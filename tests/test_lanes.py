@@ -129,6 +129,31 @@ def test_examples_by_lane(width):
                 np.testing.assert_allclose(run.history["loss"][:2], other.history["loss"][:2], rtol=1e-5)
 
 
+def test_numbers_reach_model_loss_and_penalty():
+    def model(dropout):
+        return jd.models.mlp([4, 8, CLASSES], activation="tanh", dropout=dropout)
+
+    def loss(logits, labels, *, smoothing):
+        targets = (1 - smoothing) * jax.nn.one_hot(labels, CLASSES) + smoothing / CLASSES
+        return jd.losses.softmax_cross_entropy(logits, targets)
+
+    def penalty(params, strength):
+        return jd.penalties.l2(params, strength)
+
+    columns = {"dropout": [0.0, 0.3, 0.5], "smoothing": [0.1, 0.0, 0.2], "strength": [0.0, 0.01, 0.1]}
+    given = model, loss, jd.optimizers.adam(0.01), (X, Y)
+    options = {"penalty": penalty, "batch_size": 16, "epochs": 3}
+    for width in (1, 3):
+        runs = jd.fit_lanes(*given, keys=[1, 1, 1], hyperparameters=columns, width=width, **options)
+        for lane, run in enumerate(runs):
+            own = {name: values[lane] for name, values in columns.items()}
+            other = jd.fit(*given, key=1, hyperparameters=own, **options)
+            if width == 1:
+                same_bits((run.params, numbers(run)), (other.params, numbers(other)))
+            for name in ("loss", "penalty"):
+                np.testing.assert_allclose(run.history[name], other.history[name], rtol=1e-4)
+
+
 def test_a_lane_can_be_saved_and_trained_on(tmp_path):
     rate = jnp.float32(RATES[0]).item()
     train = functools.partial(jd.fit_lanes, NOISY, LOSS, jd.optimizers.adam, (X, Y), batch_size=16)

@@ -210,10 +210,13 @@ class Crew:
             threads = [threading.Thread(target=self._work, args=(block,), daemon=True) for block in self.blocks]
             for thread in threads:
                 thread.start()
-            while any(thread.is_alive() for thread in threads):
-                threads[-1].join(0.05)
-                threads = [thread for thread in threads if thread.is_alive()] or threads
-                self.stop = self.stop or interrupt.asked
+            try:
+                for thread in threads:
+                    while thread.is_alive():
+                        thread.join(0.05)
+                        self.stop = self.stop or interrupt.asked
+            finally:
+                self.stop = True  # the second Ctrl-C is an error here, and ends the workers after their segments
         if self.failure is not None:
             raise self.failure
         for lane in self.lanes:
