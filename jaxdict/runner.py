@@ -379,6 +379,7 @@ class _Segmentwise:
 
 
 def pair(data: Any) -> Any:
+    """A Dataset as ``(inputs, targets)``; anything else as it is."""
     return (data.inputs, data.targets) if hasattr(data, "inputs") and hasattr(data, "targets") else data
 
 
