@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from _peers import keras_model, torch_model
 from _workloads import Task
 
 EPOCHS = 10
@@ -50,33 +51,18 @@ def jaxdict_one_by_one(task: Task) -> Callable[[int], None]:
 
 
 def keras(task: Task) -> Callable[[int], None]:
-    """A model after another, an epoch an execution, which is quicker than the default here."""
+    """A model after another, by the defaults."""
     import keras
 
     x, y, *_ = task.arrays()
+    options: dict[str, Any] = {"batch_size": task.batch, "verbose": 0}
 
     def run(count: int) -> None:
         for seed in range(count):
             keras.utils.set_random_seed(seed)
-            layers = [keras.layers.Dense(width, activation="relu") for width in task.widths[1:-1]]
-            model = keras.Sequential([keras.Input(task.widths[:1]), *layers, keras.layers.Dense(task.widths[-1])])
-            model.compile(
-                optimizer=keras.optimizers.Adam(1e-3),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            )
-            options: dict[str, Any] = {"batch_size": task.batch, "verbose": 0}
-            model.fit(x, y, epochs=EPOCHS, **options)
+            keras_model(task).fit(x, y, epochs=EPOCHS, **options)
 
     return run
-
-
-def _torch_model(task: Task) -> Any:
-    import torch
-
-    layers: list[torch.nn.Module] = []
-    for i, o in zip(task.widths, task.widths[1:], strict=False):
-        layers += [torch.nn.Linear(i, o), torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers[:-1])
 
 
 def torch(task: Task) -> Callable[[int], None]:
@@ -90,7 +76,7 @@ def torch(task: Task) -> Callable[[int], None]:
     def run(count: int) -> None:
         for seed in range(count):
             torch.manual_seed(seed)
-            model = _torch_model(task)
+            model = torch_model(task)
             optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
             for _ in range(EPOCHS):
                 order = torch.randperm(task.examples)
@@ -109,7 +95,7 @@ def torch_vmap(task: Task) -> Callable[[int], None]:
     x, y, *_ = (torch.from_numpy(a) for a in task.arrays())
     y = y.long()
     torch.set_num_threads(2)
-    base = _torch_model(task).to("meta")
+    base = torch_model(task).to("meta")
 
     def loss(params: Any, inputs: Any, labels: Any) -> Any:
         outputs = torch.func.functional_call(base, params, (inputs,))
@@ -121,7 +107,7 @@ def torch_vmap(task: Task) -> Callable[[int], None]:
         models = []
         for seed in range(count):
             torch.manual_seed(seed)
-            models.append(_torch_model(task))
+            models.append(torch_model(task))
         stacked, _ = torch.func.stack_module_state(models)
         params = {name: p.detach().clone().requires_grad_() for name, p in stacked.items()}
         optimizer = torch.optim.Adam(params.values(), lr=1e-3, fused=True)

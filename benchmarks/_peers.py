@@ -41,10 +41,10 @@ def jaxdict_validated(task: Task) -> Callable[[int], dict[str, float]]:
     return jaxdict(task, validate=True)
 
 
-def keras(task: Task, *, steps_per_execution: int = 1) -> Callable[[int], None]:
+def keras_model(task: Task, *, steps_per_execution: int = 1) -> Any:
+    """The task's network, compiled."""
     import keras
 
-    x, y, *_ = task.arrays()
     layers = [keras.layers.Dense(width, activation="relu") for width in task.widths[1:-1]]
     model = keras.Sequential([keras.Input(task.widths[:1]), *layers, keras.layers.Dense(task.widths[-1])])
     model.compile(
@@ -52,6 +52,12 @@ def keras(task: Task, *, steps_per_execution: int = 1) -> Callable[[int], None]:
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=steps_per_execution,
     )
+    return model
+
+
+def keras(task: Task, *, steps_per_execution: int = 1) -> Callable[[int], None]:
+    x, y, *_ = task.arrays()
+    model = keras_model(task, steps_per_execution=steps_per_execution)
     options: dict[str, Any] = {"batch_size": task.batch, "verbose": 0}
     return lambda epochs: void(model.fit(x, y, epochs=epochs, **options))
 
@@ -61,16 +67,23 @@ def keras_executions(task: Task) -> Callable[[int], None]:
     return keras(task, steps_per_execution=-(-task.examples // task.batch))
 
 
+def torch_model(task: Task) -> Any:
+    """The task's network."""
+    import torch
+
+    layers: list[torch.nn.Module] = []
+    for i, o in zip(task.widths, task.widths[1:], strict=False):
+        layers += [torch.nn.Linear(i, o), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
 def torch(task: Task, *, fused: bool = False) -> Callable[[int], None]:
     """Batches are views of a resident tensor that is shuffled once an epoch; no DataLoader."""
     import torch
 
     x, y, *_ = (torch.from_numpy(a) for a in task.arrays())
     y = y.long()
-    layers: list[torch.nn.Module] = []
-    for i, o in zip(task.widths, task.widths[1:], strict=False):
-        layers += [torch.nn.Linear(i, o), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
+    model = torch_model(task)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused)
 
     def steps(count: int) -> None:

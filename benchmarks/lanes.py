@@ -58,18 +58,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         task = _workloads.write(_workloads.TASKS["digits"], Path(folder, "digits"))
         workers = {name: _timing.Worker([WORKER, f"_lane_peers:{name}", task.folder]) for name in names}
-        for name, worker in workers.items():
-            worker.reply()
-            if name != "keras":
+        try:
+            for name, worker in workers.items():
+                worker.reply()
+                if name != "keras":
+                    for count in CONTENDERS[name].counts:
+                        worker.turn(count)
+                worker.pause()
+            for _, name in _timing.alternate(names, rounds):
                 for count in CONTENDERS[name].counts:
-                    worker.turn(count)
-            worker.pause()
-        for _, name in _timing.alternate(names, rounds):
-            for count in CONTENDERS[name].counts:
-                rates[name][count].append(count / workers[name].turn(count)["seconds"])
-            print(name, {c: round(r[-1], 1) for c, r in rates[name].items()}, file=sys.stderr, flush=True)
-        for worker in workers.values():
-            worker.close()
+                    rates[name][count].append(count / workers[name].turn(count)["seconds"])
+                print(name, {c: round(r[-1], 1) for c, r in rates[name].items()}, file=sys.stderr, flush=True)
+        finally:
+            for worker in workers.values():
+                worker.close()  # a paused process would stay
     data = {"rates": {name: {str(c): r for c, r in by_count.items()} for name, by_count in rates.items()}}
     missed = [m for m in goals(rates) if "missed" in m]
     text = "\n\n".join(page(chosen.date, rates))

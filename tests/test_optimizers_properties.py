@@ -3,6 +3,7 @@
 The table is derived from the dictionary's constructors; a test goes through all of them in one compiled program.
 """
 
+import functools
 import inspect
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import pytest
 import jaxdict as jd
 from jaxdict import _registry, optimizers
 from jaxdict.optimizers._rule import elementwise
+from small_run import LOSS, MODEL, X, Y, same_bits
 from trajectories import trajectory
 
 o = optimizers
@@ -467,3 +469,20 @@ def test_messages(make, message):
 def test_traced_rates_must_be_scalars_too():
     with pytest.raises(ValueError, match=r"learning_rate must be a scalar; got shape \(2,\)"):
         jax.jit(lambda rate: o.adam(rate).init(jnp.ones(2)))(jnp.ones(2))
+
+
+# ------------------------------------------------------------------------------------------------------- resuming
+
+ADOPTED = {name: (getattr(o, name), {}, 0.01) for name in ("sgd", "adamw", "radam", "lion", "lamb", "muon", "rprop")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", [*TABLE, *ADOPTED])
+def test_resumed_from_a_checkpoint_it_has_the_same_bits(label, tmp_path):
+    make, options, _ = {**TABLE, **ADOPTED}[label]
+    run = functools.partial(jd.fit, MODEL, LOSS, make(learning_rate=0.01, **options), (X, Y), key=1, batch_size=16)
+    path = run(epochs=2).save(tmp_path / "half.safetensors")
+    whole, resumed = run(epochs=4), run(epochs=4, resume=path)
+    assert whole.result == "done"
+    same_bits((whole.params, whole.optimizer_state), (resumed.params, resumed.optimizer_state))
+    assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (whole.params, run(epochs=2).params)), strict=True))

@@ -1,7 +1,7 @@
 """What lanes give back: their runs, side by side."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,9 +44,6 @@ class Runs(Sequence[Run]):
         if isinstance(index, slice):
             return Runs(self._runs[index], self.plan, self.seconds)
         return self._runs[index]
-
-    def __iter__(self) -> Iterator[Run]:
-        return iter(self._runs)
 
     def best(self, monitor: str = "auto", mode: str | None = None) -> Run:
         """The run with the best epoch of all, by one column of the histories.
