@@ -30,6 +30,14 @@ def test_sums_of_slices(length):
             np.testing.assert_allclose(got, np.sum(want, axis, keepdims=True), rtol=1e-5)
 
 
+def softmax_change(x, along):
+    """``a (v - sum(a v))`` in float64, from the largest on, which ``1 - a`` would lose."""
+    x, along = np.asarray(x, np.float64), np.asarray(along, np.float64)
+    a = np.exp(exact_log_softmax(x))
+    along = along - np.take_along_axis(along, a.argmax(-1)[..., None], -1)
+    return a * (along - (a * along).sum(-1, keepdims=True))
+
+
 def everything(x, labels):
     """Name -> value and gradient of a sum with uneven weights."""
     hot = jax.nn.one_hot(labels, x.shape[1])
@@ -108,7 +116,54 @@ def test_rows_of_all_lengths(classes):
         value, gradient = results[name]
         np.testing.assert_allclose(value, -want[np.arange(6), labels], rtol=3e-6)
         np.testing.assert_allclose(gradient, (weights[:, :1] + 1) * off, rtol=1e-5)
-    np.testing.assert_allclose(results["softmax"][1], p * (weights - (p * weights).sum(-1, keepdims=True)), atol=2e-6)
+    np.testing.assert_allclose(results["softmax"][1], softmax_change(x, weights), rtol=1e-4, atol=1e-37)
     np.testing.assert_allclose(
         results["log_softmax"][1], weights - p * weights.sum(-1, keepdims=True), rtol=1e-5, atol=2e-5 * classes
     )
+
+
+@pytest.mark.parametrize("classes", [2, 10, 40])
+@pytest.mark.parametrize("gap", [3, 20, 60])
+def test_the_change_of_softmax_where_one_dominates(classes, gap):
+    """Forward and in reverse, alone and by vmap: nothing is left of it in a (v - sum(a v))."""
+    rng = np.random.default_rng(gap)
+    x, along = rng.normal(0, 1, (2, 5, classes)).astype(np.float32)
+    x[:, 0] = gap
+    want = softmax_change(x, along)
+
+    def forward(x, v):
+        return jax.jvp(activations.softmax, (x,), (v,))[1]
+
+    def reverse(x, v):
+        return jax.vjp(activations.softmax, x)[1](v)[0]
+
+    for change in (forward, reverse, jax.vmap(forward), jax.vmap(reverse)):
+        np.testing.assert_allclose(jax.jit(change)(x, along), want, rtol=1e-4)
+    columns = jax.jit(lambda v: jax.vjp(lambda x: activations.softmax(x, axis=0), x.T)[1](v)[0])(along.T)
+    np.testing.assert_allclose(columns, want.T, rtol=1e-4)
+    jacobian = jax.jit(jax.vmap(jax.jacrev(activations.softmax)))(x)  # of which only the cotangents are a batch
+    np.testing.assert_allclose(np.einsum("bij,bj->bi", jacobian, along), want, rtol=1e-2, atol=1e-6)
+
+
+def test_the_change_of_softmax_changes():
+    """The second derivative, in all four orders, against the formula's."""
+    rng = np.random.default_rng(0)
+    x, u, v = rng.normal(0, 1, (3, 7)).astype(np.float32)
+    a = np.exp(exact_log_softmax(x[None])[0])
+    da = softmax_change(x[None], v[None])[0]
+    want = da * (u - (a * u).sum()) - a * (da * u).sum()
+
+    def formula(x):
+        return jnp.vdot(activations.softmax(x), u)
+
+    def along(f):
+        return lambda x: jax.jvp(f, (x,), (v,))[1]
+
+    def gradient_along(f):
+        return lambda x: jnp.vdot(jax.grad(f)(x), v)
+
+    for second in (along(jax.grad(formula)), jax.grad(along(formula)), jax.grad(gradient_along(formula))):
+        np.testing.assert_allclose(jax.jit(second)(x), want, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(along(along(formula))(x), want @ v, rtol=1e-4)
+    checkpointed = jax.grad(jax.checkpoint(formula))
+    np.testing.assert_allclose(along(checkpointed)(x), want, rtol=1e-4, atol=1e-7)

@@ -6,6 +6,7 @@ own, which takes in everything and loses nothing.
 """
 
 import functools
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,11 @@ def axes_of(x: jax.Array, axis: Axis) -> tuple[int, ...]:
     """``axis`` as a tuple of axes from 0, None being all."""
     axis = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return tuple(a % x.ndim for a in axis)
+
+
+def length_of(x: jax.Array, axis: Axis) -> int:
+    """How many numbers lie along the axes."""
+    return math.prod(x.shape[a] for a in axes_of(x, axis))
 
 
 def largest(x: jax.Array, axis: Axis) -> jax.Array:

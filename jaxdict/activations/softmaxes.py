@@ -4,16 +4,15 @@ With ``u = x/temperature`` and softmax ``a``, ``da = a (du - sum(a du))`` and ``
 changes by ``du`` less its mean, both over the support.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxdict import _check
 from jaxdict._entry import entry
+from jaxdict.activations._jacobian import softmax_change
 from jaxdict.activations._kernels import exp_below
-from jaxdict.activations._rows import Axis, axes_of, largest, summed
+from jaxdict.activations._rows import Axis, largest, length_of, summed
 
 _LONG = 256  # from this length on our own exp is quicker on the CPU, below it XLA's is
 
@@ -39,7 +38,7 @@ def _shifted(x, temperature, where, axis):
 
 
 def _softmax_value(x, temperature, where, axis):
-    if math.prod(x.shape[a] for a in axes_of(x, axis)) >= _LONG:
+    if length_of(x, axis) >= _LONG:
         e = exp_below(_shifted(x, temperature, where, axis))
     else:
         x = _present(x, where, -jnp.inf)
@@ -95,10 +94,6 @@ def _sparsemax_value(x, temperature, where, axis):
     return _present(jnp.maximum(u - threshold, 0.0), where, 0.0)
 
 
-def _softmax_change(a, du, axis):
-    return a * (du - jnp.sum(a * du, axis, keepdims=True))
-
-
 def _log_softmax_change(a, du, axis):
     return du - jnp.sum(a * du, axis, keepdims=True)
 
@@ -133,8 +128,8 @@ def _rule(value, change, kept=None):
     return jax.jit(core, static_argnums=3, inline=True)
 
 
-_softmax = _rule(_softmax_value, _softmax_change)
-_log_softmax = _rule(_log_softmax_value, _log_softmax_change, kept=_rule(_weights_value, _softmax_change))
+_softmax = _rule(_softmax_value, softmax_change)
+_log_softmax = _rule(_log_softmax_value, _log_softmax_change, kept=_rule(_weights_value, softmax_change))
 _sparsemax = _rule(_sparsemax_value, _sparsemax_change)
 
 
