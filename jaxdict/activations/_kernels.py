@@ -74,13 +74,6 @@ def near_root(a: jax.Array, root: tuple[float, float], factor: jax.Array) -> jax
     return (root[0] - a) * factor + root[1] * factor
 
 
-def expm1(z: jax.Array, exp_z: jax.Array) -> jax.Array:
-    """exp(z) - 1 for ``z <= 0``, given ``exp(z)``."""
-    if is_wide(z):
-        return jnp.expm1(z)
-    return jnp.where(z > -0.7, z + z * z * polynomial(z, EXPM1), exp_z - 1)
-
-
 def log1p(e: jax.Array) -> jax.Array:
     """log(1 + e) for ``0 <= e <= 1``."""
     return jnp.log1p(e) if is_wide(e) else e * (1 + e * polynomial(e, LOG1P))
@@ -118,6 +111,22 @@ exp_below.defjvps(lambda change, y, u: y * change)
 
 
 @jax.custom_jvp
+def exp_and_rise(u: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """exp(u) and exp(u) - 1 for ``u <= 0``, both with all digits."""
+    if is_wide(u):
+        return jnp.exp(u), jnp.expm1(u)
+    s, p = _exp_parts(jnp.maximum(u, -88.0))
+    return s + s * p, s * p + (s - 1)
+
+
+@exp_and_rise.defjvp
+def _exp_and_rise_jvp(primals, tangents):
+    e, rise = exp_and_rise(*primals)
+    change = e * tangents[0]
+    return (e, rise), (change, change)
+
+
+@jax.custom_jvp
 def exp_of_sum(u: jax.Array, low: jax.Array) -> jax.Array:
     """exp(u + low) for ``u <= 0`` and ``-0.09 <= low <= 0``, the part of the exponent that ``u`` has no digits for."""
     if is_wide(u):
@@ -147,11 +156,6 @@ def tail(a: jax.Array, top: jax.Array | float = 1.0) -> jax.Array:
 
 
 tail.defjvps(lambda change, y, a, top: y * (y / top - 1) * change, None)
-
-
-def has_sign(x: jax.Array) -> jax.Array:
-    """Whether the sign bit is set, that of -0 too; jnp.signbit takes longer."""
-    return jnp.signbit(x) if is_wide(x) else jax.lax.bitcast_convert_type(x, jnp.int32) < 0
 
 
 def limit(u: jax.Array) -> float:

@@ -10,18 +10,16 @@ import jax.numpy as jnp
 from jaxdict import _check
 from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
-from jaxdict.activations._kernels import EXPM1, expm1, high_part, is_wide, polynomial
+from jaxdict.activations._kernels import EXPM1, exp_and_rise, high_part, is_wide, polynomial
 
 
-def _exp_below(x):
+def _below(x):
     """exp(x) and exp(x) - 1 for x <= 0, 1 and 0 above."""
-    z = jnp.where(x > 0, 0.0, x)  # not minimum(x, 0), whose derivative at 0 is 1/2
-    exp_z = jnp.exp(z)
-    return exp_z, expm1(z, exp_z)
+    return exp_and_rise(jnp.where(x > 0, 0.0, x))  # not minimum(x, 0), whose derivative at 0 is 1/2
 
 
 def _elu(x, alpha):
-    exp_x, rise = _exp_below(x)
+    exp_x, rise = _below(x)
     return jnp.where(x > 0, x, alpha * rise), (jnp.where(x > 0, 1.0, alpha * exp_x), rise)
 
 
@@ -55,7 +53,7 @@ def elu(x: jax.typing.ArrayLike, alpha: jax.typing.ArrayLike = 1.0) -> jax.Array
     Raises:
       TypeError: complex input.
     """
-    return jnp.where(x > 0, x, alpha * _exp_below(x)[1])  # type: ignore[operator]  # both are arrays by now
+    return jnp.where(x > 0, x, alpha * _below(x)[1])  # type: ignore[operator]  # both are arrays by now
 
 
 _SELU_LAMBDA = 1.0507009873554804934193349852946  # the fixed point of mean 0 and variance 1
@@ -64,7 +62,7 @@ _SELU_BELOW = _SELU_LAMBDA * _SELU_ALPHA
 
 
 def _selu(x):
-    exp_x, rise = _exp_below(x)
+    exp_x, rise = _below(x)
     return jnp.where(x > 0, _SELU_LAMBDA * x, _SELU_BELOW * rise), (
         jnp.where(x > 0, _SELU_LAMBDA, _SELU_BELOW * exp_x),
     )
@@ -99,7 +97,7 @@ def selu(x: jax.typing.ArrayLike) -> jax.Array:
     Raises:
       TypeError: complex input.
     """
-    return jnp.where(x > 0, _SELU_LAMBDA * x, _SELU_BELOW * _exp_below(x)[1])  # type: ignore[operator]  # an array
+    return jnp.where(x > 0, _SELU_LAMBDA * x, _SELU_BELOW * _below(x)[1])  # type: ignore[operator]  # an array
 
 
 _FAR = 800.0  # exp(-800) is 0 in float64 too
@@ -116,9 +114,9 @@ def _celu(x, alpha):
     farthest = -jnp.minimum(_FAR * alpha, jnp.finfo(x.dtype).max)
     below = jnp.maximum(jnp.where(x > 0, 0.0, x), farthest)  # at -inf the remainder would be NaN
     z = below / alpha
-    e = jnp.exp(z)
+    e, rise = exp_and_rise(z)
     if is_wide(x):
-        rise, by_alpha = alpha * jnp.expm1(z), jnp.expm1(z) - z * e
+        rise, by_alpha = alpha * rise, rise - z * e
     else:
         e = e + e * _lost(below, alpha, z)  # z times its relative error is that of exp(z): 43 units at -87
         p, near = polynomial(z, EXPM1), z > -0.7

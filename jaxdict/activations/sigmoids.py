@@ -129,10 +129,8 @@ def squareplus(x: jax.typing.ArrayLike, *, b: jax.typing.ArrayLike = 4.0) -> jax
 
 
 def _sigmoid(x):
-    # sigma(-|x|), with all digits and the sign of -x, so that value and slope are made of this one array.
-    signed = _kernels.tail(jnp.abs(x), jnp.where(x >= 0, -1.0, 1.0).astype(x.dtype))
-    q = jnp.abs(signed)
-    return jnp.where(_kernels.has_sign(signed), 1 + signed, signed), (q * (1 - q),)
+    q = _kernels.tail(jnp.abs(x))
+    return jnp.where(x >= 0, 1 - q, q), (q * (1 - q),)
 
 
 @entry(
