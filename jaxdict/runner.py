@@ -102,8 +102,8 @@ class Job:
         self.keys = Keys.of(self.key)
         self.hyperparameters = _as_data(a["hyperparameters"])
         self.callbacks = [_callback(c) for c in a["callbacks"]]
-        model = a["model"] if _is_builder(a["model"]) else as_model(a["model"])
-        optimizer = _registry.function(a["optimizer"], "optimizer")
+        model = _intern(a["model"]) if _is_builder(a["model"]) else as_model(a["model"])
+        optimizer = _intern(_registry.function(a["optimizer"], "optimizer"))
         loss = _intern(_registry.function(a["loss"], "loss"))
         penalty = _intern(a["penalty"])
         plain = {name: v.item() for name, v in self.hyperparameters.items()}
@@ -132,7 +132,7 @@ class Job:
         self.program: Program = program(self.plan)
         self.initial = (a["params"], a["state"] if a["params"] is None or a["state"] is not None else {})
         self.resume = a["resume"]
-        columns = list(self._shapes().rows)
+        columns = list(self.shapes().rows)
         for observer in chosen:
             if observer.monitor not in (None, "auto", *columns):
                 hint = "" if self.validation is not None else " (there is no validation data)"
@@ -203,7 +203,8 @@ class Job:
         weights = weights_of(validation[2], None, None, count_of(inputs)) if len(validation) == 3 else None
         return jax.device_put(Batch(inputs, self.fits(targets, "validation"), weights))
 
-    def _shapes(self) -> Carry:
+    def shapes(self) -> Carry:
+        """What a state looks like, without computing one."""
         params, state = self.initial
         return self.program.start.eval_shape(
             self.keys, self.hyperparameters, params, state,
@@ -224,9 +225,11 @@ class Job:
         sample_weight: np.ndarray | None = None,
         indices: np.ndarray | None = None,
         held: np.ndarray | None = None,
+        resume: Any = None,
     ) -> "Job":
         """The same run from another key, with numbers, weights and examples of its own; all else is shared."""
         other = copy.copy(self)
+        other.resume = resume
         other.key, other.keys = key, Keys.of(key)
         other.hyperparameters = _as_data(hyperparameters)
         other.model = bind(self.plan, {name: v.item() for name, v in other.hyperparameters.items()}).model
@@ -257,7 +260,7 @@ class Job:
         began = time.perf_counter()
         run = Run(self)
         if self.resume is not None:
-            carry, run.history = restore(self.resume, self, self._shapes())
+            carry, run.history = restore(self.resume, self, self.shapes())
         else:
             carry = self.start()
         if self.source is None:

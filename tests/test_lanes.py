@@ -107,19 +107,20 @@ def test_sample_weights_by_lane(width):
 
 @pytest.mark.parametrize("width", [1, 2])
 def test_examples_by_lane(width):
-    """Bootstrap samples, and three folds with the rest to be validated on."""
+    """Bootstrap samples, and three folds, one of another size, with the rest to be validated on."""
     rng = np.random.default_rng(0)
     boot = rng.integers(0, 50, (3, 40))
-    folds = np.stack([np.roll(np.arange(48), 16 * k) for k in range(3)])
+    held = np.array_split(np.arange(50), 3)
+    folds = [np.setdiff1d(np.arange(50), part) for part in held]
     stop = [jd.observers.early_stopping(monitor="loss", patience=2)]
     options = {"batch_size": 16, "epochs": 5, "metrics": "accuracy", "observers": stop}
-    for train, held in ((boot, None), (folds[:, 16:], folds[:, :16])):
+    for train, rest in ((boot, None), (folds, held)):
         runs = jd.fit_lanes(
-            NOISY, LOSS, jd.optimizers.adam(0.01), (X, Y), keys=[4, 5, 6], indices=train, validation_indices=held,
+            NOISY, LOSS, jd.optimizers.adam(0.01), (X, Y), keys=[4, 5, 6], indices=train, validation_indices=rest,
             width=width, **options,
         )  # fmt: skip
         for lane, run in enumerate(runs):
-            validation = None if held is None else (X[held[lane]], Y[held[lane]])
+            validation = None if rest is None else (X[rest[lane]], Y[rest[lane]])
             data = X[train[lane]], Y[train[lane]]
             other = jd.fit(NOISY, LOSS, jd.optimizers.adam(0.01), data, key=4 + lane, validation=validation, **options)
             assert run.steps_per_epoch == other.steps_per_epoch
@@ -127,6 +128,28 @@ def test_examples_by_lane(width):
                 same_run(run, other)
             else:
                 np.testing.assert_allclose(run.history["loss"][:2], other.history["loss"][:2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_lanes_go_on_where_others_ended(width):
+    """Every second of seven lanes to more epochs, as if they had never stopped."""
+    chosen, ended = [0, 2, 5], []
+    rates = {"learning_rate": RATES}
+    short = lanes(keys=range(7), hyperparameters=rates, width=width, epochs=4, on_end=lambda n, run: ended.append(n))
+    assert sorted(ended) == list(range(7))
+    rates = {"learning_rate": [RATES[k] for k in chosen]}
+    resumed = lanes(keys=chosen, hyperparameters=rates, width=width, resume=[short[k] for k in chosen])
+    assert resumed.compiles == 0
+    for lane, run in zip(chosen, resumed, strict=True):
+        same_run(run, alone(lane, RATES[lane]) if width == 1 else wide()[lane])
+
+
+def test_an_error_when_a_lane_ends_is_raised():
+    def fail(number, run):
+        raise RuntimeError(f"lane {number} is {run.result}")
+
+    with pytest.raises(RuntimeError, match=r"lane \d is"):
+        lanes(keys=range(7), hyperparameters={"learning_rate": RATES}, on_end=fail)
 
 
 def test_numbers_reach_model_loss_and_penalty():
@@ -221,9 +244,12 @@ def test_keys_of_every_form():
         ({"sample_weight": np.ones((2, 50))}, r"\(3, n\) with a row for each lane; got \(2, 50\)"),
         ({"sample_weight": [np.ones(50), np.ones(50), -np.ones(50)]}, "lane 2: "),
         ({"sample_weight": np.ones((3, 50)), "validation": 0.2}, "not a fraction"),
-        ({"indices": np.zeros((2, 4), int)}, r"indices must be integers \(3, m\).*int64 of the shape \(2, 4\)"),
-        ({"indices": np.full((3, 4), 50)}, r"indices must be in \[0, 50\), the examples; got 50"),
+        ({"indices": np.zeros((2, 4), int)}, r"indices must be 3 sets of integers, one a lane; got 2"),
+        ({"indices": np.zeros((3, 4))}, r"indices of lane 0 must be integers \(m,\), at least one; got float64 of the"),
+        ({"indices": [[1, 2], [], [3]]}, r"indices of lane 1 must be integers .*; got float64 of the shape \(0,\)"),
+        ({"indices": [[1], [1], [2, 50]]}, r"indices of lane 2 must be in \[0, 50\), the examples; got 50"),
         ({"validation_indices": np.zeros((3, 4), int)}, "validation or validation_indices, not both"),
+        ({"resume": [None]}, "resume must be 3 checkpoints or Runs, one a lane; got 1"),
         ({"width": 0}, "width must be >= 1"),
         ({"workers": 1.5}, "workers must be"),
         ({"epochs": 0}, "epochs must be >= 1"),

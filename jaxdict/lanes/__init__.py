@@ -12,6 +12,7 @@ from jaxdict import _check
 from jaxdict import data as data_room
 from jaxdict.lanes._blocks import Crew
 from jaxdict.lanes._runs import LanePlan, Runs
+from jaxdict.run import Run
 from jaxdict.runner import Job, pair
 from jaxdict.train.segment import count_of
 
@@ -43,6 +44,8 @@ def fit_lanes(
     segment_epochs: int | None = None,
     precision: str | None = None,
     accumulation: int = 1,
+    resume: Sequence[Any] | None = None,
+    on_end: Callable[[int, Run], Any] | None = None,
     width: int | None = None,
     workers: int | None = None,
 ) -> Runs:
@@ -56,8 +59,11 @@ def fit_lanes(
         of that name, as in ``fit``.
       validation: ``(inputs, targets)``, the same for all; a fraction is held out once, by the first key.
       sample_weight: ``(n,)`` for all, or ``(K, n)``: where it is 0, a lane does not learn from the example.
-      indices: ``(K, m)`` integers, the examples that each lane trains on: folds, bootstrap samples. All when None.
-      validation_indices: ``(K, v)``, the examples that it is validated on, instead of ``validation``.
+      indices: K sets of integers, the examples that each lane trains on: folds, bootstrap samples. All when None. Each
+        number of examples compiles once, and lanes of one number share blocks.
+      validation_indices: K sets, the examples that each is validated on, instead of ``validation``.
+      resume: what each lane goes on from, to ``epochs`` in all: K of what ``fit`` takes, such as the Runs of before.
+      on_end: called with a lane's number and its Run when it ends, by the thread that waits here.
       width: lanes that are computed at once. 1 gives every lane the bits of ``fit``; wider rounds otherwise, and again
         a lane has the same bits in any company. Chosen for the backend when None.
       workers: how many such blocks run at the same time; the cores on the CPU, else 1, when None.
@@ -98,6 +104,8 @@ def fit_lanes(
     )  # fmt: skip
     if first.data is None:
         raise ValueError("lanes share data that is resident on the device; batches from outside are for fit")
+    if resume is not None and len(resume) != count:
+        raise ValueError(f"resume must be {count} checkpoints or Runs, one a lane; got {len(resume)}")
     jobs = []
     for lane, (key, values) in enumerate(zip(keys, numbers, strict=True)):
         own = [None if of_lanes is None else of_lanes[lane] for of_lanes in (weights, chosen, held)]
@@ -106,7 +114,7 @@ def fit_lanes(
         except (TypeError, ValueError) as error:
             raise type(error)(f"lane {lane}: {error}") from None
     apart = zip(("weights", "indices", "held"), (weights, chosen, held), strict=True)
-    return Crew(jobs, plan, tuple(name for name, of_lanes in apart if of_lanes is not None)).run()
+    return Crew(jobs, plan, tuple(name for name, of_lanes in apart if of_lanes is not None), on_end).run()
 
 
 def _keys(keys: Any) -> list[Any]:
@@ -145,18 +153,21 @@ def _weights(sample_weight: Any, count: int) -> np.ndarray | None:
     return np.asarray(sample_weight)
 
 
-def _indices(name: str, indices: Any, count: int, examples: int) -> np.ndarray | None:
-    """Positions of examples by lane, int32 ``(K, m)``."""
+def _indices(name: str, indices: Any, count: int, examples: int) -> list[np.ndarray] | None:
+    """Positions of examples by lane, int32."""
     if indices is None:
         return None
-    array = np.asarray(indices)
-    if array.ndim != 2 or len(array) != count or not array.size or not np.issubdtype(array.dtype, np.integer):
-        what = f"{array.dtype} of the shape {array.shape}"
-        raise ValueError(f"{name} must be integers ({count}, m), a row for each lane, at least one in each; got {what}")
-    if array.min() < 0 or array.max() >= examples:
-        wrong = array[(array < 0) | (array >= examples)][0]
-        raise ValueError(f"{name} must be in [0, {examples}), the examples; got {wrong}")
-    return array.astype(np.int32)
+    sets = [np.asarray(one) for one in indices]
+    if len(sets) != count:
+        raise ValueError(f"{name} must be {count} sets of integers, one a lane; got {len(sets)}")
+    for lane, one in enumerate(sets):
+        if one.ndim != 1 or not one.size or not np.issubdtype(one.dtype, np.integer):
+            what = f"{one.dtype} of the shape {one.shape}"
+            raise ValueError(f"{name} of lane {lane} must be integers (m,), at least one; got {what}")
+        if one.min() < 0 or one.max() >= examples:
+            wrong = one[(one < 0) | (one >= examples)][0]
+            raise ValueError(f"{name} of lane {lane} must be in [0, {examples}), the examples; got {wrong}")
+    return [one.astype(np.int32) for one in sets]
 
 
 def _plan(count: int, width: int | None, workers: int | None) -> LanePlan:

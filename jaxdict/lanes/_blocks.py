@@ -7,6 +7,7 @@ the width of the blocks alone, never on its place or on the other lanes.
 
 import contextlib
 import functools
+import queue
 import threading
 import time
 from collections import deque
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdict.lanes._runs import LanePlan, Runs
-from jaxdict.run import Run
+from jaxdict.run import Run, restore
 from jaxdict.runner import SEGMENT_SECONDS, Interrupt, Job
 from jaxdict.train.segment import CAPACITY, Carry, Data, Plan, program
 
@@ -26,13 +27,19 @@ from jaxdict.train.segment import CAPACITY, Carry, Data, Plan, program
 class _Lane:
     """A run that waits, or is under way."""
 
-    def __init__(self, job: Job):
+    def __init__(self, number: int, job: Job):
+        self.number = number
         self.job = job
         self.run = Run(job)
         self.carry: Any = None
+        self.shapes = jax.tree.map(jnp.shape, job.data)  # what a compiled program is made for
 
     def start(self) -> None:
-        self.took(self.job.start(), 0.0)
+        if self.job.resume is None:
+            self.took(self.job.start(), 0.0)
+        else:
+            self.carry, self.run.history = restore(self.job.resume, self.job, self.job.shapes())
+            self.run.update(self.carry)
 
     def took(self, carry: Carry, seconds: float) -> None:
         """Take over what a segment gave."""
@@ -45,18 +52,21 @@ class _Lane:
         return self.run.running and self.run.epoch < self.job.epochs
 
 
-Next = Callable[[], _Lane | None]  # the next lane that waits
+Ended = Callable[[_Lane], None]
+Next = Callable[[Any], _Lane | None]  # the next lane that waits, of these shapes if they are not None
 
 
 class _Single:
     """A block with one place, by the program of ``fit``."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job, ended: Ended) -> None:
         self.lane: _Lane | None = None
+        self.compiled = job.program.segment
+        self.ended = ended
 
     def fill(self, waiting: Next) -> bool:
         """Give free places to lanes that wait; whether there is anything to run."""
-        if self.lane is None and (lane := waiting()) is not None:
+        if self.lane is None and (lane := waiting(None)) is not None:
             lane.start()
             self.lane = lane
         return self.lane is not None
@@ -72,6 +82,7 @@ class _Single:
         lane.took(carry, seconds)
         if not lane.goes_on:
             self.lane = None
+            self.ended(lane)
         return lane.run.epoch - before, seconds
 
     def release(self) -> None:
@@ -90,16 +101,21 @@ class _Held(NamedTuple):
 class _Block:
     """A block with several places. What stands in a free one is not moved on."""
 
-    def __init__(self, width: int, job: Job, apart: tuple[str, ...]):
+    def __init__(self, width: int, job: Job, apart: tuple[str, ...], ended: Ended):
         self.places: list[_Lane | None] = [None] * width
         self.program = _block_program(job.plan, apart)
+        self.compiled = self.program.segment
+        self.ended = ended
         self.data: Any = job.data
         self.apart = apart
         self.held: _Held | None = None
 
     def fill(self, waiting: Next) -> bool:
+        if not any(self.places):
+            self.held = None  # what comes may be of other shapes
         for place, lane in enumerate(self.places):
-            if lane is None and (lane := waiting()) is not None:
+            shapes = next((lane.shapes for lane in self.places if lane is not None), None)
+            if lane is None and (lane := waiting(shapes)) is not None:
                 lane.start()
                 own = {name: getattr(lane.job.data, name) for name in self.apart}
                 new = _Held(lane.carry, lane.job.keys, lane.job.hyperparameters, own)
@@ -137,6 +153,7 @@ class _Block:
             if not lane.goes_on:
                 lane.took(self.program.pick(carry, place), 0.0)
                 self.places[place] = None
+                self.ended(lane)
         return done, seconds
 
     def release(self) -> None:
@@ -185,14 +202,20 @@ _SETTINGS = {
 }
 
 
+OnEnd = Callable[[int, Run], Any]
+
+
 class Crew:
     """Workers that run blocks until no lane is left."""
 
-    def __init__(self, jobs: Sequence[Job], plan: LanePlan, apart: tuple[str, ...]):
-        self.lanes = [_Lane(job) for job in jobs]
+    def __init__(self, jobs: Sequence[Job], plan: LanePlan, apart: tuple[str, ...], on_end: OnEnd | None = None):
+        self.lanes = [_Lane(number, job) for number, job in enumerate(jobs)]
         self.plan = plan
+        self.on_end = on_end
+        self.ended: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
         self.blocks = [
-            _Single() if plan.width == 1 else _Block(plan.width, jobs[0], apart) for _ in range(plan.workers)
+            _Single(jobs[0], self.ended.put) if plan.width == 1 else _Block(plan.width, jobs[0], apart, self.ended.put)
+            for _ in range(plan.workers)
         ]
         self.fixed_length = jobs[0].segment_epochs
         self.length = 1
@@ -204,6 +227,7 @@ class Crew:
 
     def run(self) -> Runs:
         began = time.perf_counter()
+        compiled = self._compiled()
         self.blocks[0].fill(self._next)
         self.blocks[0].advance(0)  # compiles once, where the workers would all do it at the same time
         with Interrupt() as interrupt:
@@ -211,24 +235,46 @@ class Crew:
             for thread in threads:
                 thread.start()
             try:
-                for thread in threads:
-                    while thread.is_alive():
-                        thread.join(0.05)
-                        self.stop = self.stop or interrupt.asked
+                while any(thread.is_alive() for thread in threads):
+                    self._finish_one(0.05)
+                    self.stop = self.stop or interrupt.asked
+                while self._finish_one(0):
+                    pass
             finally:
                 self.stop = True  # the second Ctrl-C is an error here, and ends the workers after their segments
         if self.failure is not None:
             raise self.failure
         for lane in self.lanes:
-            if lane.carry is None:
-                lane.start()
-            lane.run.interrupted = interrupt.asked and lane.goes_on
-            lane.run.finish()
-        return Runs([lane.run for lane in self.lanes], self.plan, time.perf_counter() - began)
+            if lane.run.result == "running":
+                if lane.carry is None:
+                    lane.start()
+                lane.run.interrupted = interrupt.asked and lane.goes_on
+                lane.run.finish()
+        compiles = self._compiled() - compiled
+        return Runs([lane.run for lane in self.lanes], self.plan, time.perf_counter() - began, compiles)
 
-    def _next(self) -> _Lane | None:
+    def _finish_one(self, timeout: float) -> bool:
+        """Settle the run of a lane that has ended, and tell of it; False where none does within so many seconds."""
+        try:
+            lane = self.ended.get(timeout=timeout)
+        except queue.Empty:
+            return False
+        lane.run.finish()
+        if self.on_end is not None:
+            self.on_end(lane.number, lane.run)
+        return True
+
+    def _compiled(self) -> int:
+        """How many programs the segments of these lanes have been compiled to in this process."""
+        functions = {id(f): f for f in (block.compiled for block in self.blocks)}
+        return sum(f._cache_size() for f in functions.values())
+
+    def _next(self, shapes: Any = None) -> _Lane | None:
         with self.lock:
-            return self.waiting.popleft() if self.waiting else None
+            lane = next((lane for lane in self.waiting if shapes in (None, lane.shapes)), None)
+            if lane is not None:
+                self.waiting.remove(lane)
+            return lane
 
     def _work(self, block: _Single | _Block) -> None:
         with contextlib.ExitStack() as stack:

@@ -30,19 +30,21 @@ class Runs(Sequence[Run]):
     Attributes:
       plan: the LanePlan.
       seconds: what they took together, compilation included.
+      compiles: how many programs were compiled for their epochs; 0 where an equal one was there.
     """
 
-    def __init__(self, runs: Sequence[Run], plan: LanePlan, seconds: float):
+    def __init__(self, runs: Sequence[Run], plan: LanePlan, seconds: float, compiles: int = 0):
         self._runs = list(runs)
         self.plan = plan
         self.seconds = seconds
+        self.compiles = compiles
 
     def __len__(self) -> int:
         return len(self._runs)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Runs(self._runs[index], self.plan, self.seconds)
+            return Runs(self._runs[index], self.plan, self.seconds, self.compiles)
         return self._runs[index]
 
     def best(self, monitor: str = "auto", mode: str | None = None) -> Run:
