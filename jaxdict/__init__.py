@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         runner,
         schedules,
         train,
+        tune,
     )
     from jaxdict._versions import show_versions
     from jaxdict.dictionary import entries, lookup, search
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 _ROOMS = (
     "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data", "dictionary",
     "distributions", "history", "initializers", "lanes", "layers", "losses", "metrics", "models", "noise",
-    "normalization", "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "train",
+    "normalization", "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "train", "tune",
 )  # fmt: skip
 _HOMES = {
     "entries": "dictionary", "lookup": "dictionary", "search": "dictionary", "Run": "runner", "fit": "runner",
@@ -59,6 +60,7 @@ __all__ = [
     "dictionary", "distributions", "entries", "fit", "fit_lanes", "history", "initializers", "lanes", "layers",
     "load_run", "lookup", "losses", "metrics", "models", "noise", "normalization", "observers", "optimizers",
     "penalties", "plots", "port", "race", "runner", "schedules", "search", "show_versions", "train",
+    "tune",
 ]  # fmt: skip
 
 

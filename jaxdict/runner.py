@@ -102,7 +102,7 @@ class Job:
         self.keys = Keys.of(self.key)
         self.hyperparameters = _as_data(a["hyperparameters"])
         self.callbacks = [_callback(c) for c in a["callbacks"]]
-        model = _intern(a["model"]) if _is_builder(a["model"]) else as_model(a["model"])
+        model = _intern(a["model"]) if is_builder(a["model"]) else as_model(a["model"])
         optimizer = _intern(_registry.function(a["optimizer"], "optimizer"))
         loss = _intern(_registry.function(a["loss"], "loss"))
         penalty = _intern(a["penalty"])
@@ -398,7 +398,7 @@ def _is_labels(targets: np.ndarray) -> bool:
     return np.issubdtype(targets.dtype, np.integer) and targets.size == len(targets)
 
 
-def _is_builder(model: Any) -> bool:
+def is_builder(model: Any) -> bool:
     """Whether ``model`` is a function that makes one. Modules of other libraries can be called too, but are none."""
     if isinstance(model, (Model, tuple)) or hasattr(model, "apply"):
         return False

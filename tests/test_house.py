@@ -21,8 +21,8 @@ LEVELS = {
     3: "models _foreign history data checkpoint",
     4: "train plots contact_sheet compat",
     5: "intake run runner lanes callbacks",
-    6: "dictionary",
-    7: "config cli race port _card __main__ _versions",
+    6: "dictionary tune ensemble",
+    7: "estimators config cli race port _card __main__ _versions",
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names.split()}
 

@@ -11,6 +11,7 @@ from jaxdict.data.dataset import (
     Standardizer,
     Task,
     fit_standardizer,
+    folds,
     split,
     split_indices,
     standardize,
@@ -18,6 +19,6 @@ from jaxdict.data.dataset import (
 from jaxdict.data.readers import load, load_csv, load_idx, load_npz, read_idx
 
 __all__ = [
-    "Dataset", "Standardizer", "Task", "check", "count_examples", "fingerprint", "fit_standardizer", "load",
+    "Dataset", "Standardizer", "Task", "check", "count_examples", "fingerprint", "fit_standardizer", "folds", "load",
     "load_csv", "load_idx", "load_npz", "read_idx", "split", "split_indices", "standardize",
 ]  # fmt: skip

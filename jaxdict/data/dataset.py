@@ -74,23 +74,71 @@ def split(data: Data, fraction: float, *, key: Any, stratify: Any = None) -> tup
     """
     inputs, targets = (data.inputs, data.targets) if isinstance(data, Dataset) else _pair(data)
     count = count_examples(inputs, targets)
-    labels = stratify if stratify is not None and not isinstance(stratify, (bool, np.bool_)) else None
-    if labels is None and stratify is not False:
-        leaf = targets if hasattr(targets, "dtype") else None
-        if leaf is not None and leaf.ndim == 1 and np.issubdtype(leaf.dtype, np.integer):
-            labels = leaf
-        elif stratify:
-            raise ValueError("stratify=True needs integer labels of shape (n,) as targets; pass the labels themselves")
-    rest, held = split_indices(count, fraction, key=key, labels=labels)
+    rest, held = split_indices(count, fraction, key=key, labels=_labels(targets, stratify))
     if isinstance(data, Dataset):
         return dataclasses.replace(data.take(rest), test=data.test), data.take(held)  # type: ignore[return-value]  # Data is Dataset here
     return tuple(jax.tree.map(lambda leaf, i=i: leaf[i], (inputs, targets)) for i in (rest, held))  # type: ignore[return-value]  # two pairs
+
+
+def _labels(targets: Any, stratify: Any) -> Any:
+    """The labels whose proportions a split keeps, or None."""
+    if stratify is not None and not isinstance(stratify, (bool, np.bool_)):
+        return stratify
+    if stratify is not False:
+        leaf = targets if hasattr(targets, "dtype") else None
+        if leaf is not None and leaf.ndim == 1 and np.issubdtype(leaf.dtype, np.integer):
+            return leaf
+        if stratify:
+            raise ValueError("stratify=True needs integer labels of shape (n,) as targets; pass the labels themselves")
+    return None
+
+
+def _classes(labels: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The class of each example, by number, and the classes' sizes."""
+    labels = np.asarray(labels)
+    if labels.shape != (count,):
+        raise ValueError(f"labels must have shape ({count},), one per example; got {labels.shape}")
+    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    return classes, sizes
+
+
+def _random_order(count: int, key: Any) -> np.ndarray:
+    data = np.asarray(jax.random.key_data(_check.prng_key(key)))
+    if data.ndim != 1:
+        raise ValueError(f"key must be one key; got keys of shape {data.shape[:-1]}")
+    return np.random.default_rng(data.tolist()).permutation(count)
 
 
 def _pair(data: Any) -> tuple[Any, Any]:
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise TypeError(f"data must be a Dataset or a pair (inputs, targets); got {type(data).__name__}")
     return data[0], data[1]
+
+
+def folds(data: Any, count: int, *, key: Any, stratify: Any = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Positions for cross-validation: ``count`` pairs of what is trained on and what is held out, once each.
+
+    Args:
+      data, stratify: as in `split`: labels, where there are, are held out in their proportions.
+      count: of the parts, whose sizes differ by 1 at most. key: a PRNG key or an int; the same key, the same folds.
+
+    Returns:
+      ``(rest, held_out)`` for each part, sorted integers.
+
+    Raises:
+      ValueError: fewer than two parts or more than examples, no labels with ``stratify=True``.
+    """
+    inputs, targets = (data.inputs, data.targets) if isinstance(data, Dataset) else _pair(data)
+    examples = count_examples(inputs, targets)
+    if not 2 <= _check.integer("count", count) <= examples:
+        raise ValueError(f"count must be from 2 to {examples}, the examples; got {count}")
+    order = _random_order(examples, key)
+    labels = _labels(targets, stratify)
+    if labels is not None:
+        order = order[np.argsort(_classes(labels, examples)[0][order], kind="stable")]  # class after class
+    part = np.empty(examples, int)
+    part[order] = np.arange(examples) % count  # dealt like cards
+    return [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(count)]
 
 
 def split_indices(count: int, fraction: float, *, key: Any, labels: Any = None) -> tuple[np.ndarray, np.ndarray]:
@@ -106,17 +154,11 @@ def split_indices(count: int, fraction: float, *, key: Any, labels: Any = None) 
     count = _check.integer("count", count)
     if count < 2:
         raise ValueError(f"a split needs at least 2 examples; got {count}")
-    data = np.asarray(jax.random.key_data(_check.prng_key(key)))
-    if data.ndim != 1:
-        raise ValueError(f"key must be one key; got keys of shape {data.shape[:-1]}")
-    order = np.random.default_rng(data.tolist()).permutation(count)
+    order = _random_order(count, key)
     total = min(max(math.floor(fraction * count + 0.5), 1), count - 1)
     if labels is None:
         return np.sort(order[total:]), np.sort(order[:total])
-    labels = np.asarray(labels)
-    if labels.shape != (count,):
-        raise ValueError(f"labels must have shape ({count},), one per example; got {labels.shape}")
-    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    classes, sizes = _classes(labels, count)
     if sizes.max() < 2:
         raise ValueError("every label occurs once, so no class can be on both sides; split with stratify=False")
     quota = _apportion(fraction * sizes, total, np.minimum(sizes - 1, 1), sizes - 1)

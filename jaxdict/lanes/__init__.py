@@ -11,12 +11,12 @@ import numpy as np
 from jaxdict import _check
 from jaxdict import data as data_room
 from jaxdict.lanes._blocks import Crew
-from jaxdict.lanes._runs import LanePlan, Runs
+from jaxdict.lanes._runs import LanePlan, Runs, mode_of
 from jaxdict.run import Run
 from jaxdict.runner import Job, pair
 from jaxdict.train.segment import count_of
 
-__all__ = ["LanePlan", "Runs", "fit_lanes"]
+__all__ = ["LanePlan", "Runs", "fit_lanes", "mode_of", "plan_lanes"]
 
 
 def fit_lanes(
@@ -79,7 +79,7 @@ def fit_lanes(
     keys = _keys(keys)
     count = len(keys)
     numbers = _by_lane(hyperparameters, count)
-    plan = _plan(count, width, workers)
+    plan = plan_lanes(count, width, workers)
     weights = _weights(sample_weight, count)
     if any(v is not None for v in (weights, indices, validation_indices)) and isinstance(validation, float):
         raise ValueError("where lanes differ in their examples, validation must be (inputs, targets), not a fraction")
@@ -170,8 +170,8 @@ def _indices(name: str, indices: Any, count: int, examples: int) -> list[np.ndar
     return [one.astype(np.int32) for one in sets]
 
 
-def _plan(count: int, width: int | None, workers: int | None) -> LanePlan:
-    """What was asked for, and else what suits the backend."""
+def plan_lanes(count: int, width: int | None = None, workers: int | None = None) -> LanePlan:
+    """How ``count`` lanes are run: as asked for, and else as suits the backend; ValueError for less than 1."""
     asked = [name for name, value in (("width", width), ("workers", workers)) if value is not None]
     for name, value in (("width", width), ("workers", workers)):
         if value is not None:

@@ -24,6 +24,17 @@ class LanePlan(NamedTuple):
     why: str
 
 
+def mode_of(monitor: str, mode: str | None = None) -> str:
+    """Whether "min" or "max" of a column is better: the first of losses, errors and penalties, unless ``mode`` says so.
+
+    Raises:
+      ValueError: another mode.
+    """
+    if mode is None:
+        return "min" if monitor.endswith(("loss", "error", "penalty")) else "max"
+    return _check.one_of("mode", mode, ["min", "max"])
+
+
 class Runs(Sequence[Run]):
     """The runs of ``fit_lanes``, in the order of their keys.
 
@@ -59,9 +70,7 @@ class Runs(Sequence[Run]):
         """
         if monitor == "auto":
             monitor = "validation_loss" if any("validation_loss" in run.history for run in self._runs) else "loss"
-        if mode is None:
-            mode = "min" if monitor.endswith(("loss", "error", "penalty")) else "max"
-        sign = {"min": -1, "max": 1}[_check.one_of("mode", mode, ["min", "max"])]
+        sign = {"min": -1, "max": 1}[mode_of(monitor, mode)]
         scores = []
         for run in self._runs:
             values = sign * run.history[monitor]

@@ -3,5 +3,6 @@
 from jaxdict.plots._canvas import figure, save
 from jaxdict.plots.entries import draw
 from jaxdict.plots.learning import curves
+from jaxdict.plots.search import search
 
-__all__ = ["curves", "draw", "figure", "save"]
+__all__ = ["curves", "draw", "figure", "save", "search"]
