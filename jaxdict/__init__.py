@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         data,
         dictionary,
         distributions,
+        ensemble,
         history,
         initializers,
         lanes,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 _ROOMS = (
     "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data", "dictionary",
-    "distributions", "history", "initializers", "lanes", "layers", "losses", "metrics", "models", "noise",
+    "distributions", "ensemble", "history", "initializers", "lanes", "layers", "losses", "metrics", "models", "noise",
     "normalization", "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "train", "tune",
 )  # fmt: skip
 _HOMES = {
@@ -57,9 +58,9 @@ _HOMES = {
 
 __all__ = [
     "Run", "Runs", "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data",
-    "dictionary", "distributions", "entries", "fit", "fit_lanes", "history", "initializers", "lanes", "layers",
-    "load_run", "lookup", "losses", "metrics", "models", "noise", "normalization", "observers", "optimizers",
-    "penalties", "plots", "port", "race", "runner", "schedules", "search", "show_versions", "train",
+    "dictionary", "distributions", "ensemble", "entries", "fit", "fit_lanes", "history", "initializers", "lanes",
+    "layers", "load_run", "lookup", "losses", "metrics", "models", "noise", "normalization", "observers",
+    "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "search", "show_versions", "train",
     "tune",
 ]  # fmt: skip
 

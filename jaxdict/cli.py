@@ -10,6 +10,7 @@ import functools
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -118,6 +119,34 @@ def train(
     if run.result == "interrupted":
         _complain(f"{run.message}; go on with: jaxdict train {folder / 'config.toml'} --out {folder} --resume")
         raise typer.Exit(130)
+
+
+@app.command()
+@_guarded
+def sweep(
+    config: Annotated[Path, typer.Argument(help="A TOML file with a table [sweep].", metavar="CONFIG")],
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The sweep's folder; runs/<config name> by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the sweep in the folder.")] = False,
+) -> None:
+    """Search as CONFIG says: many runs at once, the best candidates first, and the best one's config."""
+    read = jd.config.load_sweep(config, sets or ())
+    folder = out or Path("runs", config.stem)
+    began = time.monotonic()
+    mode = jd.lanes.mode_of(read.section.monitor.replace("auto", "loss"), read.section.mode)
+    with jd.tune.progress(read.trials, mode=mode) as show:
+        table = jd.config.run_sweep(read, folder, resume=resume, on_record=show)
+    typer.echo(f"{table}\n")
+    trials, programs = len(table.records), table.compiles
+    typer.echo(f"{trials} runs by {programs} programs in {time.monotonic() - began:.1f} s, judged by {table.monitor}")
+    for label, name in (("table", "table.csv"), ("picture", "search.png"), ("best", "best.toml")):
+        if (folder / name).exists():
+            typer.echo(f"{label:<10}{folder / name}")
+    if table.interrupted:
+        _complain(f"interrupted; go on with: jaxdict sweep {config} --out {folder} --resume")
+        raise typer.Exit(130)
+    if (folder / "best.toml").exists():
+        typer.echo(f"train it:  jaxdict train {folder / 'best.toml'}")
 
 
 def _default_folder(name: str, resume: bool) -> Path:

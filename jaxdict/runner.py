@@ -102,10 +102,10 @@ class Job:
         self.keys = Keys.of(self.key)
         self.hyperparameters = _as_data(a["hyperparameters"])
         self.callbacks = [_callback(c) for c in a["callbacks"]]
-        model = _intern(a["model"]) if is_builder(a["model"]) else as_model(a["model"])
-        optimizer = _intern(_registry.function(a["optimizer"], "optimizer"))
-        loss = _intern(_registry.function(a["loss"], "loss"))
-        penalty = _intern(a["penalty"])
+        model = intern(a["model"]) if is_builder(a["model"]) else as_model(a["model"])
+        optimizer = intern(_registry.function(a["optimizer"], "optimizer"))
+        loss = intern(_registry.function(a["loss"], "loss"))
+        penalty = intern(a["penalty"])
         plain = {name: v.item() for name, v in self.hyperparameters.items()}
         _all_used(plain, model, optimizer, loss, penalty)
         # Built once with the numbers themselves, so that values out of range are an error here.
@@ -439,7 +439,7 @@ def _partial(function, *args, **options):
     return functools.partial(function, *args, **options)
 
 
-def _intern(function: Any) -> Any:
+def intern(function: Any) -> Any:
     """Equal functools.partial objects as one object, so that they share a compiled program."""
     if isinstance(function, functools.partial):
         return _partial(function.func, *function.args, **function.keywords)

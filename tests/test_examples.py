@@ -88,7 +88,14 @@ def lanes(out):
     assert 1e-3 < numbers(r"the best lane has the rate (\S+),", out)[0] < 5e-2
 
 
-CHECKS = {f.__name__: f for f in (quickstart, compose_a_formula, optax_chain, own_loop, lanes)}
+def ensemble(out):
+    rows = re.findall(r"loss (\S+) and accuracy (\S+); the mean member (\S+) and (\S+)", out)
+    assert len(rows) == 3
+    assert all(float(a) < float(c) and float(b) >= float(d) for a, b, c, d in rows)
+    assert "loaded predictions are the same: True" in out
+
+
+CHECKS = {f.__name__: f for f in (quickstart, compose_a_formula, optax_chain, own_loop, lanes, ensemble)}
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=[path.stem for path in EXAMPLES])

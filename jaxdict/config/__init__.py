@@ -8,8 +8,10 @@ back equal.
 from jaxdict.config.experiment import Experiment, build, prepare, prepare_inputs
 from jaxdict.config.folder import OpenRun, check_folder, evaluate, open_run, predict, read_inputs, read_result, run
 from jaxdict.config.schema import Config, ConfigError, load, parse
+from jaxdict.config.sweep import Sweep, load_sweep, run_sweep
 
 __all__ = [
-    "Config", "ConfigError", "Experiment", "OpenRun", "build", "check_folder", "evaluate", "load", "open_run", "parse",
-    "predict", "prepare", "prepare_inputs", "read_inputs", "read_result", "run",
+    "Config", "ConfigError", "Experiment", "OpenRun", "Sweep", "build", "check_folder", "evaluate", "load",
+    "load_sweep", "open_run", "parse", "predict", "prepare", "prepare_inputs", "read_inputs", "read_result", "run",
+    "run_sweep",
 ]  # fmt: skip

@@ -64,28 +64,45 @@ def build(config: Config) -> Experiment:
     Raises:
       ConfigError: data or options that cannot be used; the message names the section.
     """
+    return assemble(config, load_parts(config.data))
+
+
+class Parts(NamedTuple):
+    """Data as a config wants it: split, and prepared as the training part needs it."""
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+    preprocess: dict[str, Any]
+
+
+def load_parts(section: DataSection) -> Parts:
+    """Load, split and prepare the data; ConfigError where that cannot be."""
     with about("data"):
-        whole, fingerprint = _load_data(config.data)
-        train, validation, test = _split(config.data, whole)
-        preprocess = _preprocess(config.data, train) | {"fingerprint": fingerprint}
+        whole, fingerprint = _load_data(section)
+        train, validation, test = _split(section, whole)
+        preprocess = _preprocess(section, train) | {"fingerprint": fingerprint}
         train = prepare(preprocess, train)
         validation, test = (None if part is None else prepare(preprocess, part) for part in (validation, test))
+    return Parts(train, validation, test, preprocess)
+
+
+def assemble(config: Config, parts: Parts) -> Experiment:
+    """The experiment that a config describes, on data that is loaded; ConfigError as ``build``."""
+    train, validation, test, preprocess = parts
     source = config.data.source
     if any(c in source for c in "./\\~"):
         source = os.path.abspath(os.path.expanduser(source))
     config = config.changed("data", source=source)
-    config = config.changed("loss", name=config.loss.name or _LOSSES[whole.task])
+    config = config.changed("loss", name=config.loss.name or _LOSSES[train.task])
     if config.training.metrics is None:
-        config = config.changed("training", metrics=_METRICS[whole.task])
+        config = config.changed("training", metrics=_METRICS[train.task])
     loss = _registry.find(config.loss.name or "", "loss").function
-    widths = [int(np.prod(train.inputs.shape[1:])), *config.model.hidden, _output_width(loss, train)]
     with about("model"):
         if train.inputs.ndim != 2:
             raise ConfigError(f"data.flatten must be true for an mlp; the examples have {train.inputs.shape[1:]}")
-        options = config.model.model_dump(exclude={"kind", "hidden"})
-        model = models.mlp(widths, **options)
-    steps = -(-len(train) // min(config.training.batch_size, len(train))) * config.training.epochs
-    config, optimizer = _optimizer(config, steps)
+        model = make_model(config, train.inputs.shape[-1], output_width(config, train))
+    config, optimizer = make_optimizer(config, steps_of(config, len(train)))
     return Experiment(
         config=config, train=train, validation=validation, test=test, model=model,
         loss=partial(loss, **config.loss.options) if config.loss.options else loss,
@@ -94,6 +111,17 @@ def build(config: Config) -> Experiment:
         class_weight=_class_weight(config.training.class_weight, train),
         preprocess=preprocess,
     )  # fmt: skip
+
+
+def make_model(config: Config, inputs: int, outputs: int, **traced: Any) -> Model:
+    """The model, from so many inputs to so many outputs; with numbers that no config can hold."""
+    options = config.model.model_dump(exclude={"kind", "hidden"}) | traced
+    return models.mlp([inputs, *config.model.hidden, outputs], **options)
+
+
+def steps_of(config: Config, examples: int) -> int:
+    """Optimizer steps of the run."""
+    return -(-examples // min(config.training.batch_size, examples)) * config.training.epochs
 
 
 def _load_data(section: DataSection) -> tuple[Dataset, str]:
@@ -139,8 +167,9 @@ def prepare_inputs(preprocess: Mapping[str, Any], inputs: np.ndarray) -> np.ndar
     return data_room.Standardizer(np.asarray(scale["mean"]), np.asarray(scale["std"])).apply(inputs)
 
 
-def _output_width(loss: Callable[..., Any], train: Dataset) -> int:
+def output_width(config: Config, train: Dataset) -> int:
     """How many outputs the loss needs for these targets."""
+    loss = _registry.find(config.loss.name or "", "loss").function
     name, (first, second) = loss.__name__, list(inspect.signature(loss).parameters)[:2]
     if train.task == "regression" and first != "logits":
         return 1 if train.targets.ndim == 1 else train.targets.shape[-1]
@@ -153,7 +182,7 @@ def _output_width(loss: Callable[..., Any], train: Dataset) -> int:
     )
 
 
-def _optimizer(config: Config, steps: int) -> tuple[Config, Any]:
+def make_optimizer(config: Config, steps: int) -> tuple[Config, Any]:
     """The config with its schedule spelled out, and the optimizer, clipped where it says so."""
     section = config.optimizer
     options, rate, schedule = section.options, section.learning_rate, section.schedule

@@ -35,11 +35,13 @@ class ConfigError(ValueError):
 # --- what a config may hold -------------------------------------------------------------------------------------------
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a config: its keys and no others, of their types."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _Named(_Section):
+class _Named(Section):
     """A name of the dictionary, and options of what has that name."""
 
     model_config = ConfigDict(extra="allow")
@@ -56,7 +58,7 @@ _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1)]
 
 
-class DataSection(_Section):
+class DataSection(Section):
     source: str
     target: str | None = None
     task: Literal["multiclass", "binary", "regression"] | None = None
@@ -67,7 +69,7 @@ class DataSection(_Section):
     flatten: bool = True
 
 
-class ModelSection(_Section):
+class ModelSection(Section):
     kind: Literal["mlp"] = "mlp"
     hidden: list[_Count] = [128, 64]
     activation: str = "relu"
@@ -91,14 +93,14 @@ class OptimizerSection(_Named):
     schedule: ScheduleSection | None = None
 
 
-class PenaltySection(_Section):
+class PenaltySection(Section):
     name: str
     strength: _NotNegative
     alpha: Annotated[float, Field(ge=0, le=1)] | None = None
     mask: str | None = None
 
 
-class EarlyStoppingSection(_Section):
+class EarlyStoppingSection(Section):
     monitor: str = "validation_loss"
     mode: Literal["min", "max"] = "min"
     patience: _Count = 10
@@ -106,7 +108,7 @@ class EarlyStoppingSection(_Section):
     restore_best: bool = True
 
 
-class PlateauSection(_Section):
+class PlateauSection(Section):
     monitor: str = "auto"
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=0)] = 10
@@ -121,7 +123,7 @@ class PlateauSection(_Section):
     min_reduction: _NotNegative = 0.0
 
 
-class TrainingSection(_Section):
+class TrainingSection(Section):
     epochs: _Count = 30
     batch_size: _Count = 32
     seed: _Seed = 0
@@ -145,7 +147,7 @@ class TrainingSection(_Section):
         raise ValueError('"balanced" or a table of a weight >= 0 for each class')
 
 
-class OutputSection(_Section):
+class OutputSection(Section):
     folder: str | None = None
     checkpoint_seconds: _Positive = 2.0
     keep: _Count = 3
@@ -153,7 +155,7 @@ class OutputSection(_Section):
     curves: bool = True
 
 
-class Config(_Section):
+class Config(Section):
     """What to train on what, and how; sections as in the file. ``load`` reads one, ``to_toml`` writes it."""
 
     data: DataSection
@@ -208,6 +210,11 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
       ConfigError: no such file, no TOML, an unknown key or name (with the closest), a value of the wrong type or out
         of range.
     """
+    return parse(read_table(path, overrides))
+
+
+def read_table(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The sections of a TOML file, unchecked, with the overrides; see ``load``."""
     path = Path(path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -217,7 +224,7 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:
         _override(table, override)
-    return parse(table)
+    return table
 
 
 def _override(table: dict[str, Any], text: str) -> None:
@@ -243,7 +250,7 @@ def parse(table: Mapping[str, Any]) -> Config:
     try:
         config = Config.model_validate(table)
     except ValidationError as error:
-        raise ConfigError(_first_mistake(error)) from None
+        raise ConfigError(first_mistake(error)) from None
     return _with_names(config)
 
 
@@ -255,7 +262,7 @@ _SIGNS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
-def _first_mistake(error: ValidationError) -> str:
+def first_mistake(error: ValidationError) -> str:
     """The first error of pydantic's as one line in the words of the other checks."""
     mistake = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelled key also misses
     kind, given, context = mistake["type"], mistake["input"], mistake.get("ctx", {})

@@ -79,7 +79,7 @@ def fit_lanes(
     keys = _keys(keys)
     count = len(keys)
     numbers = _by_lane(hyperparameters, count)
-    plan = plan_lanes(count, width, workers)
+    plan = plan_lanes(count, width=width, workers=workers)
     weights = _weights(sample_weight, count)
     if any(v is not None for v in (weights, indices, validation_indices)) and isinstance(validation, float):
         raise ValueError("where lanes differ in their examples, validation must be (inputs, targets), not a fraction")
@@ -170,7 +170,7 @@ def _indices(name: str, indices: Any, count: int, examples: int) -> list[np.ndar
     return [one.astype(np.int32) for one in sets]
 
 
-def plan_lanes(count: int, width: int | None = None, workers: int | None = None) -> LanePlan:
+def plan_lanes(count: int, *, width: int | None = None, workers: int | None = None) -> LanePlan:
     """How ``count`` lanes are run: as asked for, and else as suits the backend; ValueError for less than 1."""
     asked = [name for name, value in (("width", width), ("workers", workers)) if value is not None]
     for name, value in (("width", width), ("workers", workers)):

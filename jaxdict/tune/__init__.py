@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxdict import _check
+from jaxdict.tune._progress import progress
 from jaxdict.tune._records import Record
 from jaxdict.tune._space import Candidate, Choices, Interval, choice, grid, integer, log_uniform, random, uniform
 from jaxdict.tune._table import Row, Table, load
@@ -15,7 +16,7 @@ from jaxdict.tune._work import Work
 
 __all__ = [
     "Choices", "Interval", "Nested", "Row", "Table", "choice", "cross_validate", "grid", "hyperband", "integer", "load",
-    "log_uniform", "nested", "random", "search", "successive_halving", "uniform",
+    "log_uniform", "nested", "progress", "random", "search", "successive_halving", "uniform",
 ]  # fmt: skip
 
 Candidates = Iterable[Candidate] | Generator[Iterable[Candidate], list[float], None]
@@ -48,7 +49,8 @@ def search(
       part: ``(number, count)``: run every count-th candidate from that number on, as one of several processes. Each has
         a file of records of its own, and `load` makes one table of them.
       on_record: called with each record, when its trial has ended.
-      **options: all else that ``fit_lanes`` takes: ``validation``, ``batch_size``, ``metrics``, ``width`` …
+      **options: all else that ``fit_lanes`` takes: ``validation``, ``batch_size``, ``metrics``, ``width`` …; and
+        ``build``, a function that makes of a candidate, in words of your own, one in the words above.
 
     Returns:
       The Table, best first. Ctrl-C ends the search with what was done.
@@ -66,7 +68,7 @@ def search(
         scores = None
         while not work.interrupted:
             try:
-                proposed = next(candidates) if scores is None else candidates.send(scores)
+                proposed: Any = next(candidates) if scores is None else candidates.send(scores)
             except StopIteration:
                 break
             scores = [work.score(n, epochs) for n in _run(work, proposed, epochs, seeds)]

@@ -28,24 +28,26 @@ class Records:
     def __init__(self, path: str | os.PathLike | None, identity: Record):
         self.path = None if path is None else Path(path)
         self.held: list[Record] = []
-        if self.path is None:
-            return
-        if self.path.exists() and self.path.stat().st_size:
+        self._first: Record | None = identity  # what is to be written yet, before the first record
+        if self.path is not None and self.path.exists() and self.path.stat().st_size:
             found, self.held = _read(self.path)
             for name in identity:
                 if found.get(name) != identity[name]:
                     was, now = found.get(name), identity[name]
                     raise ValueError(f"{self.path} holds another search: {name} was {was!r} and is {now!r} now")
             _cut_torn(self.path)
-        else:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._append(identity)
+            self._first = None
 
     def add(self, record: Record) -> None:
         """Keep a record; in the file before this returns, whatever happens next."""
         self.held.append(record)
-        if self.path is not None:
-            self._append(record)
+        if self.path is None:
+            return
+        if self._first is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._append(self._first)
+            self._first = None
+        self._append(record)
 
     def _append(self, record: Record) -> None:
         assert self.path is not None

@@ -38,6 +38,8 @@ class Work:
         on_record: Callable[[Record], Any] | None = None, keep: bool = False, options: Mapping[str, Any],
     ):  # fmt: skip
         allowed = [name for name in inspect.signature(fit_lanes).parameters if name not in _GIVEN]
+        self.build = options.get("build") or dict
+        options = {name: value for name, value in options.items() if name != "build"}
         for name in options:
             if name not in allowed:
                 raise TypeError(f"a search has no argument {name!r}; {_check.did_you_mean(name, allowed)}")
@@ -52,6 +54,7 @@ class Work:
         self.monitor = ("validation_loss" if validated else "loss") if monitor == "auto" else monitor
         self.mode = mode_of(self.monitor, mode)
         self.candidates: dict[int, Candidate] = {}
+        self.choices: dict[int, Candidate] = {}  # what `build` made of them
         self.keep = keep
         self.runs: dict[Trial, Run] = {}  # of this process, where they are kept for what goes on from them
         self.seconds, self.compiles, self.interrupted = 0.0, 0, False
@@ -98,7 +101,7 @@ class Work:
         number, count = self.part
         groups: list[tuple[Candidate, list[Trial]]] = []
         for trial in trials:
-            shared = self._shared(self.candidates[trial.candidate])
+            shared = self._shared(self.choices[trial.candidate])
             group = next((members for known, members in groups if _same(known, shared)), None)
             if group is None:
                 groups.append((shared, group := []))
@@ -111,8 +114,8 @@ class Work:
 
     def _lanes(self, trials: Sequence[Trial], epochs: int, width: int) -> None:
         """Run trials of one program."""
-        arguments: dict[str, Any] = self._arguments(self.candidates[trials[0].candidate])
-        numbers = [self._numbers(self.candidates[t.candidate]) for t in trials]
+        arguments: dict[str, Any] = self._arguments(self.choices[trials[0].candidate])
+        numbers = [self._numbers(self.choices[t.candidate]) for t in trials]
         folds = [self.folds[t.fold] for t in trials]
         held = (
             {} if folds[0] is None else {"indices": [f[0] for f in folds], "validation_indices": [f[1] for f in folds]}
@@ -202,7 +205,7 @@ class Work:
                     f"{self.records.path} holds another search: candidate {number} was {recorded[number]} and is "
                     f"{plain(candidate)} now"
                 )
-            self.candidates[number] = dict(candidate)
+            self.candidates[number], self.choices[number] = dict(candidate), self.build(candidate)
             numbers.append(number)
         return numbers
 
