@@ -229,6 +229,7 @@ class Run:
         train = TrainState(self.params, self.state, ())
         batch = jax.device_put(Batch(inputs, targets, weights))
         row = program(plan).evaluate(train, batch, self.hyperparameters)
+        row = {"loss": row["loss"], **row}  # jit sorts names
         return {name: float(value) if value.ndim == 0 else np.asarray(value) for name, value in row.items()}
 
     def save(self, path: str | os.PathLike) -> Path:

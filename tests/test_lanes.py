@@ -199,7 +199,8 @@ def test_nothing_is_compiled_again_for_other_numbers():
         if width == 1:
             assert program.segment._cache_size() == 1
         else:
-            assert [f._cache_size() for f in _blocks._block_program(first[0].plan, ())] == [1, 1, 1]
+            _, *functions = _blocks._block_program(first[0].plan, (), first.plan.devices)
+            assert [f._cache_size() for f in functions] == [1, 1, 1]
 
 
 def test_what_runs_tell():

@@ -48,6 +48,7 @@ def fit_lanes(
     on_end: Callable[[int, Run], Any] | None = None,
     width: int | None = None,
     workers: int | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> Runs:
     """Train K runs, *lanes*, by one compiled program: seeds, hyperparameters and sample weights are data.
 
@@ -67,6 +68,8 @@ def fit_lanes(
       width: lanes that are computed at once. 1 gives every lane the bits of ``fit``; wider rounds otherwise, and again
         a lane has the same bits in any company. Chosen for the backend when None.
       workers: how many such blocks run at the same time; the cores on the CPU, else 1, when None.
+      devices: what the lanes of a block are shared out over; all of the backend but on the CPU, when None. A width is
+        rounded up to a multiple of their number.
       model, loss, optimizer, data, epochs, batch_size, metrics, penalty, augment, class_weight, weight_normalization,
       observers, params, state, segment_epochs, precision, accumulation: as in ``fit``; observers watch lane by lane.
 
@@ -79,7 +82,7 @@ def fit_lanes(
     keys = _keys(keys)
     count = len(keys)
     numbers = _by_lane(hyperparameters, count)
-    plan = plan_lanes(count, width=width, workers=workers)
+    plan = plan_lanes(count, width=width, workers=workers, devices=devices)
     weights = _weights(sample_weight, count)
     if any(v is not None for v in (weights, indices, validation_indices)) and isinstance(validation, float):
         raise ValueError("where lanes differ in their examples, validation must be (inputs, targets), not a fraction")
@@ -170,14 +173,20 @@ def _indices(name: str, indices: Any, count: int, examples: int) -> list[np.ndar
     return [one.astype(np.int32) for one in sets]
 
 
-def plan_lanes(count: int, *, width: int | None = None, workers: int | None = None) -> LanePlan:
+def plan_lanes(
+    count: int, *, width: int | None = None, workers: int | None = None, devices: Sequence[Any] | None = None
+) -> LanePlan:
     """How ``count`` lanes are run: as asked for, and else as suits the backend; ValueError for less than 1."""
-    asked = [name for name, value in (("width", width), ("workers", workers)) if value is not None]
-    for name, value in (("width", width), ("workers", workers)):
-        if value is not None:
-            _check.integer(name, value, low=1)
+    given = {"width": width, "workers": workers, "devices": devices}
+    for name in ("width", "workers"):
+        if given[name] is not None:
+            _check.integer(name, given[name], low=1)
+    if devices is not None and not len(devices):
+        raise ValueError("devices must be at least one")
     backend = jax.default_backend()
-    if backend == "cpu":
+    if devices is None:
+        devices = jax.local_devices()[:1] if backend == "cpu" else jax.local_devices()
+    if backend == "cpu" and len(devices) == 1:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers, width = workers or cores, width or 1
         why = f"{cores} cores, so as many lanes at a time, each by the program of fit"
@@ -185,6 +194,10 @@ def plan_lanes(count: int, *, width: int | None = None, workers: int | None = No
         workers = workers or 1
         width = width or -(-count // workers)
         why = f"{backend}, which is filled best by all lanes in one program"
+        if len(devices) > 1:
+            width = -(-width // len(devices)) * len(devices)
+            why = f"{len(devices)} devices, {width // len(devices)} lanes on each, which nothing passes between"
+    asked = [name for name, value in given.items() if value is not None]
     if asked:
         why += f"; {' and '.join(asked)} as given"
-    return LanePlan(width, min(workers, -(-count // width)), why)
+    return LanePlan(width, min(workers, -(-count // width)), why, tuple(devices))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxdict.lanes._runs import LanePlan, Runs
 from jaxdict.run import Run, restore
@@ -101,9 +102,9 @@ class _Held(NamedTuple):
 class _Block:
     """A block with several places. What stands in a free one is not moved on."""
 
-    def __init__(self, width: int, job: Job, apart: tuple[str, ...], ended: Ended):
-        self.places: list[_Lane | None] = [None] * width
-        self.program = _block_program(job.plan, apart)
+    def __init__(self, plan: LanePlan, job: Job, apart: tuple[str, ...], ended: Ended):
+        self.places: list[_Lane | None] = [None] * plan.width
+        self.program = _block_program(job.plan, apart, plan.devices)
         self.compiled = self.program.segment
         self.ended = ended
         self.data: Any = job.data
@@ -120,7 +121,7 @@ class _Block:
                 own = {name: getattr(lane.job.data, name) for name in self.apart}
                 new = _Held(lane.carry, lane.job.keys, lane.job.hyperparameters, own)
                 if self.held is None:
-                    self.held = jax.tree.map(lambda x: jnp.stack([x] * len(self.places)), new)
+                    self.held = self.program.spread(new, len(self.places))
                 self.held = self.program.put(self.held, place, new)
                 self.places[place] = lane
         return any(lane is not None for lane in self.places)
@@ -165,14 +166,19 @@ class _Block:
 class _BlockProgram(NamedTuple):
     """The compiled functions of a block, whose leaves have an axis of places in front."""
 
+    spread: Callable[[Any, int], Any]
     segment: Callable[..., Carry]
     put: Callable[..., Any]
     pick: Callable[..., Any]
 
 
 @functools.lru_cache(maxsize=64)
-def _block_program(plan: Plan, apart: tuple[str, ...]) -> _BlockProgram:
-    """For lanes that differ in the parts ``apart`` of their data; the same object for equal plans."""
+def _block_program(plan: Plan, apart: tuple[str, ...], devices: tuple[Any, ...]) -> _BlockProgram:
+    """For lanes that differ in the parts ``apart`` of their data; the same object for equal plans.
+
+    On several devices each computes its places by a program of its own: their loops end when their own lanes do, and
+    nothing goes from one to another.
+    """
 
     def one(carry, inputs, keys, hyperparameters, end):
         return program(plan).segment(carry, inputs, keys, hyperparameters, end)
@@ -187,9 +193,25 @@ def _block_program(plan: Plan, apart: tuple[str, ...]) -> _BlockProgram:
     def pick(block, place):
         return jax.tree.map(lambda places: places[place], block)
 
+    def spread(lane, width):
+        block = jax.tree.map(lambda x: jnp.stack([x] * width), lane)
+        return block if by_place is None else jax.device_put(block, by_place)
+
+    by_place, once = None, None
+    if len(devices) > 1:
+        mesh = jax.sharding.Mesh(devices, ("lane",))
+        by_place = NamedSharding(mesh, PartitionSpec("lane"))
+        own, shared = by_place.spec, PartitionSpec()
+        by_field: Any = [own if name in apart else shared for name in Data._fields]
+        specs = (own, Data(*by_field), own, own, own)
+        segment = jax.shard_map(segment, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False)
+        once = NamedSharding(mesh, shared)
     return _BlockProgram(
-        jax.jit(segment, donate_argnums=0), jax.jit(put, donate_argnums=0), jax.jit(pick)
-    )  # fmt: skip
+        spread,
+        jax.jit(segment, donate_argnums=0),
+        jax.jit(put, donate_argnums=0, out_shardings=by_place),
+        jax.jit(pick, out_shardings=once),
+    )
 
 
 # jax's context managers hold in their thread alone: what is in force where lanes are asked for, workers take over.
@@ -214,7 +236,7 @@ class Crew:
         self.on_end = on_end
         self.ended: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
         self.blocks = [
-            _Single(jobs[0], self.ended.put) if plan.width == 1 else _Block(plan.width, jobs[0], apart, self.ended.put)
+            _Single(jobs[0], self.ended.put) if plan.width == 1 else _Block(plan, jobs[0], apart, self.ended.put)
             for _ in range(plan.workers)
         ]
         self.fixed_length = jobs[0].segment_epochs
@@ -266,7 +288,7 @@ class Crew:
 
     def _compiled(self) -> int:
         """How many programs the segments of these lanes have been compiled to in this process."""
-        functions = {id(f): f for f in (block.compiled for block in self.blocks)}
+        functions: dict[int, Any] = {id(f): f for f in (block.compiled for block in self.blocks)}
         return sum(f._cache_size() for f in functions.values())
 
     def _next(self, shapes: Any = None) -> _Lane | None:

@@ -17,11 +17,13 @@ class LanePlan(NamedTuple):
       width: lanes of a block, which are computed at once.
       workers: blocks that run at the same time.
       why: why so, in a sentence.
+      devices: what a block's lanes are shared out over, each computing its own without a word to the others.
     """
 
     width: int
     workers: int
     why: str
+    devices: tuple[Any, ...] = ()
 
 
 def mode_of(monitor: str, mode: str | None = None) -> str:
