@@ -179,6 +179,6 @@ def test_the_design_has_the_levels_of_the_house():
 
 
 def test_pages_stay_short():
-    assert len(README.read_text().splitlines()) < 215
+    assert len(README.read_text().splitlines()) < 230
     assert len((ROOT / "docs" / "design.md").read_text().splitlines()) <= 150
     assert all(Path(path).read_text().endswith("\n") for path in PAGES)
