@@ -29,6 +29,7 @@ docs: $(DEV)  ## write docs/dictionary.md from the entries
 bench: $(BENCH)/.installed  ## measure beside the peers; writes benchmarks/results
 	$(BENCH)/bin/python benchmarks/train.py
 	$(BENCH)/bin/python benchmarks/lanes.py
+	$(BENCH)/bin/python benchmarks/search.py
 	$(BENCH)/bin/python benchmarks/imports.py
 	$(BENCH)/bin/python benchmarks/quality.py
 	$(BENCH)/bin/python benchmarks/accuracy.py

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         dictionary,
         distributions,
         ensemble,
+        estimators,
         history,
         initializers,
         lanes,
@@ -48,8 +49,9 @@ if TYPE_CHECKING:
 
 _ROOMS = (
     "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data", "dictionary",
-    "distributions", "ensemble", "history", "initializers", "lanes", "layers", "losses", "metrics", "models", "noise",
-    "normalization", "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "train", "tune",
+    "distributions", "ensemble", "estimators", "history", "initializers", "lanes", "layers", "losses", "metrics",
+    "models", "noise", "normalization", "optimizers", "penalties", "plots", "port", "race", "runner", "schedules",
+    "train", "tune",
 )  # fmt: skip
 _HOMES = {
     "entries": "dictionary", "lookup": "dictionary", "search": "dictionary", "Run": "runner", "fit": "runner",
@@ -58,8 +60,8 @@ _HOMES = {
 
 __all__ = [
     "Run", "Runs", "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data",
-    "dictionary", "distributions", "ensemble", "entries", "fit", "fit_lanes", "history", "initializers", "lanes",
-    "layers", "load_run", "lookup", "losses", "metrics", "models", "noise", "normalization", "observers",
+    "dictionary", "distributions", "ensemble", "entries", "estimators", "fit", "fit_lanes", "history", "initializers",
+    "lanes", "layers", "load_run", "lookup", "losses", "metrics", "models", "noise", "normalization", "observers",
     "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "search", "show_versions", "train",
     "tune",
 ]  # fmt: skip

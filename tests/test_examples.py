@@ -95,7 +95,15 @@ def ensemble(out):
     assert "loaded predictions are the same: True" in out
 
 
-CHECKS = {f.__name__: f for f in (quickstart, compose_a_formula, optax_chain, own_loop, lanes, ensemble)}
+def search_sklearn(out):
+    rows = re.findall(r"(\S+) +(\S+) s for 40 fits; the best accuracy is (\S+), by", out)
+    assert [name for name, *_ in rows] == ["scikit-learn", "lanes"]
+    assert abs(float(rows[0][2]) - float(rows[1][2])) < 0.02
+    assert float(rows[1][1]) < float(rows[0][1])
+
+
+CHECKED = (quickstart, compose_a_formula, optax_chain, own_loop, lanes, ensemble, search_sklearn)
+CHECKS = {f.__name__: f for f in CHECKED}
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=[path.stem for path in EXAMPLES])
