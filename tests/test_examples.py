@@ -99,7 +99,6 @@ def search_sklearn(out):
     rows = re.findall(r"(\S+) +(\S+) s for 40 fits; the best accuracy is (\S+), by", out)
     assert [name for name, *_ in rows] == ["scikit-learn", "lanes"]
     assert abs(float(rows[0][2]) - float(rows[1][2])) < 0.02
-    assert float(rows[1][1]) < float(rows[0][1])
 
 
 CHECKED = (quickstart, compose_a_formula, optax_chain, own_loop, lanes, ensemble, search_sklearn)
