@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxdict import _check, _registry
 from jaxdict import data as data_room
@@ -76,7 +77,8 @@ def fit(
       params, state: where to start, instead of the model's init. resume: a checkpoint, its folder, or a Run.
       segment_epochs: epochs between two calls of the callbacks; chosen by time when None.
       precision: "bfloat16" computes in it, parameters stay float32. accumulation: micro-batches per step.
-      device: where to run; jax's default when None.
+      device: where to run; jax's default when None. Several share each batch out, and batch_size is a multiple of their
+        number: the same run to rounding.
 
     Returns:
       The Run: parameters, history, best epoch, result ("done", "stopped", "diverged" or "interrupted").
@@ -84,7 +86,7 @@ def fit(
     Raises:
       ValueError, TypeError, KeyError: an argument that does not fit, before anything is run or written.
     """
-    with jax.default_device(device):
+    with jax.default_device(None if isinstance(device, (list, tuple)) else device):
         job = Job(locals())
         return job.run()
 
@@ -115,6 +117,8 @@ class Job:
             made = resolve_optimizer(optimizer, **matching(optimizer, plain))
             optimizer = optimizer if matching(optimizer, plain) else made
         streams = streams_of(a["metrics"])
+        mesh = _mesh(a.get("device"), batch_size)
+        self._everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
         self._enter(a, fill(loss, plain, skip=2))
         chosen = tuple(a["observers"])
         if not any(o.monitor and o.scale is None for o in chosen):  # what scales keeps no parameters
@@ -125,7 +129,7 @@ class Job:
             by_count=_check.one_of("weight_normalization", a["weight_normalization"], ["count", "weights"]) == "count",
             precision=_check.one_of("precision", a["precision"], [None, *PRECISIONS]),
             accumulation=_check.integer("accumulation", a["accumulation"], low=1),
-            masked_tail=not self.model.mixes_examples,
+            masked_tail=not self.model.mixes_examples, mesh=mesh,
         )  # fmt: skip
         if batch_size % self.plan.accumulation:
             raise ValueError(f"accumulation must divide batch_size; got {self.plan.accumulation} and {batch_size}")
@@ -187,7 +191,7 @@ class Job:
 
             self.weigh, weights = weigh, weigh(weights)
             self.steps_per_epoch = -(-count // min(a["batch_size"], count))
-            self.data = jax.device_put(Data(inputs, targets, weights, self.validation))
+            self.data = jax.device_put(Data(inputs, targets, weights, self.validation), self._everywhere)
 
     def _held_out(self, validation: Any) -> Batch | None:
         if validation is None:
@@ -263,6 +267,8 @@ class Job:
             carry, run.history = restore(self.resume, self, self.shapes())
         else:
             carry = self.start()
+        if self._everywhere is not None:
+            carry = jax.device_put(carry, self._everywhere)
         if self.source is None:
             # No epochs yet: this compiles, so that the seconds of the first epoch are its own.
             carry = self.segment(carry, int(carry.epoch))
@@ -384,6 +390,15 @@ class _Segmentwise:
 def pair(data: Any) -> Any:
     """A Dataset as ``(inputs, targets)``; anything else as it is."""
     return (data.inputs, data.targets) if hasattr(data, "inputs") and hasattr(data, "targets") else data
+
+
+def _mesh(device: Any, batch_size: int) -> jax.sharding.Mesh | None:
+    """The devices that share batches out; None for one."""
+    if not isinstance(device, (list, tuple)):
+        return None
+    if not device or batch_size % len(device):
+        raise ValueError(f"batch_size must be a multiple of the devices' number; got {batch_size} and {len(device)}")
+    return jax.sharding.Mesh(np.array(device), ("data",))
 
 
 def _labels(targets: Any) -> Any:

@@ -227,6 +227,7 @@ def test_optimizers_by_name_function_and_transformation():
     assert clone(classifier(optimizer=momentum)).fit(X, NAMES).loss_curve_ != fitted().loss_curve_
 
 
+@pytest.mark.slow
 def test_dropout_is_noise_in_training_alone():
     one, two = (classifier(dropout=0.5, random_state=seed).fit(X, NAMES) for seed in (3, 3))
     same_bits(one.params_, two.params_)
@@ -280,6 +281,7 @@ def test_predictions_do_not_depend_on_company():
 # ------------------------------------------------------------------------------------------------ models of one's own
 
 
+@pytest.mark.slow
 def test_any_model_by_a_function_that_builds_it():
     one = built().fit(X, NAMES)
     for a, b in zip(jax.tree.leaves(one.params_), jax.tree.leaves(fitted().params_), strict=True):

@@ -92,6 +92,7 @@ def test_each_lane_is_the_estimator_fitted_alone_and_all_are_one_program():
     assert not hasattr(search, "best_estimator_")
 
 
+@pytest.mark.slow
 def test_early_stopping_weights_and_several_scores():
     """Each lane stops when its own held-out examples say so."""
     one = classifier(early_stopping=True, n_iter_no_change=2, max_iter=30, class_weight="balanced")
@@ -110,6 +111,7 @@ def test_random_draws_are_those_of_randomized_search():
     same_results(ours, RandomizedSearchCV(classifier(), space, **options).fit(X, NAMES))
 
 
+@pytest.mark.slow
 def test_regression_groups_and_options_of_a_function_that_builds():
     def build(features, outputs, width=4):
         return jd.models.mlp([features, width, outputs], activation="tanh")
@@ -123,6 +125,7 @@ def test_regression_groups_and_options_of_a_function_that_builds():
     same_results(ours, GridSearchCV(one, grid, cv=GroupKFold(2)).fit(X, targets, groups=groups), targets)
 
 
+@pytest.mark.slow
 def test_a_fold_may_lack_a_class():
     order = np.argsort(Y, kind="stable")
     folds = [(order[:20], order[20:]), (order, order[::2])]

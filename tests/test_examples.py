@@ -105,7 +105,11 @@ CHECKED = (quickstart, compose_a_formula, optax_chain, own_loop, lanes, ensemble
 CHECKS = {f.__name__: f for f in CHECKED}
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+LONG = {"ensemble", "search_sklearn"}  # what they show has tests of its own
+SCRIPTS = [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in LONG else []) for p in EXAMPLES]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_example(script, tmp_path):
     CHECKS[script.stem](run(script, tmp_path))
     assert len(script.read_text().splitlines()) <= 50

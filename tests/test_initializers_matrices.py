@@ -81,6 +81,7 @@ class TestOrthogonal:
         traces = np.trace(weights, axis1=1, axis2=2)  # E tr² = 1 under the Haar measure, not so without the signs of R
         assert abs(np.mean(traces**2) - 1) < 5 * np.std(traces**2) / np.sqrt(4000)
 
+    @pytest.mark.slow
     def test_linear_depth(self):
         """A hundred orthogonal layers keep every length, a hundred of LeCun's do not."""
         x = jax.random.normal(jax.random.key(0), (20, 30))

@@ -165,19 +165,21 @@ def test_folds_are_lanes():
     """A candidate's trials are runs on each fold, by positions: of a number, of pairs, of a splitter."""
     from sklearn.model_selection import KFold
 
-    folds = jd.data.folds((X, Y), 3, key=5)
+    data = X[:48], Y[:48]  # folds of one size
+    folds = jd.data.folds(data, 3, key=5)
     candidate = {"width": 8, "learning_rate": 0.03}
     table = tune.cross_validate(
-        functools.partial(model, 8), LOSS, jd.optimizers.adam, (X, Y), folds=3, hyperparameters={"learning_rate": 0.03},
+        functools.partial(model, 8), LOSS, jd.optimizers.adam, data, folds=3, hyperparameters={"learning_rate": 0.03},
         **common,
     )  # fmt: skip
     assert len(table) == 1
     for score, (rest, held) in zip(table[0].scores, folds, strict=True):
         run = alone(candidate, 0, data=(X[rest], Y[rest]), validation=(X[held], Y[held]))
         assert score == run.history["validation_loss"].min()
-    same_table(search([candidate], folds=3), search([candidate], folds=folds))
+    find = functools.partial(tune.search, model, LOSS, jd.optimizers.adam, data, [candidate], **common)
+    same_table(find(folds=3), find(folds=folds))
     splitter = KFold(3, shuffle=True, random_state=0)
-    same_table(search([candidate], folds=splitter), search([candidate], folds=list(splitter.split(X))))
+    same_table(find(folds=splitter), find(folds=list(splitter.split(data[0]))))
 
 
 def test_a_fraction_is_held_out_once_for_all():
@@ -299,6 +301,34 @@ def test_a_search_that_is_killed_at_random_moments_gives_the_same_table(tmp_path
     assert known(tune.load(path)) == known(search(GRID, validation=HELD, seeds=40, epochs=300))
 
 
+PART = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_tune
+test_tune.search(test_tune.GRID, validation=test_tune.HELD, seeds=20, part=({part}, 3), records={path!r})
+"""
+
+
+@pytest.mark.slow
+def test_processes_share_a_search_out_and_one_is_killed_and_started_again(tmp_path):
+    paths = [tmp_path / f"part-{k}.jsonl" for k in range(3)]
+
+    def start(k):
+        script = PART.format(tests=str(Path(__file__).parent), part=k, path=str(paths[k]))
+        return subprocess.Popen([sys.executable, "-c", script])
+
+    processes = [start(k) for k in range(3)]
+    while processes[1].poll() is None and not (paths[1].exists() and paths[1].read_bytes().count(b"\n") > 5):
+        time.sleep(0.001)
+    assert processes[1].poll() is None
+    processes[1].kill()
+    processes[1].wait()
+    assert 5 < len(tune.load(paths[1]).records) < 60
+    processes[1] = start(1)
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert known(tune.load(*paths)) == known(search(GRID, validation=HELD, seeds=20))
+
+
 def test_records_of_another_search_are_not_taken_for_this(tmp_path):
     path = tmp_path / "records.jsonl"
     options = {"validation": HELD, "records": path}
@@ -381,9 +411,10 @@ def test_hyperband_brackets():
 
 
 def test_nested_cross_validation_scores_what_the_search_did_not_see():
-    found = tune.nested(model, LOSS, jd.optimizers.adam, (X, Y), GRID[:3], outer=3, inner=2, **common)
+    data = X[:48], Y[:48]
+    found = tune.nested(model, LOSS, jd.optimizers.adam, data, GRID[:3], outer=3, inner=2, **common)
     for score, chosen, table, (rest, held) in zip(
-        found.scores, found.chosen, found.tables, jd.data.folds((X, Y), 3, key=5), strict=True
+        found.scores, found.chosen, found.tables, jd.data.folds(data, 3, key=5), strict=True
     ):
         train = X[rest], Y[rest]
         again = tune.search(model, LOSS, jd.optimizers.adam, train, GRID[:3], folds=2, **common)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxdict import metrics as metrics_room
 from jaxdict.layers import Model, child
@@ -55,6 +56,7 @@ class Plan:
     precision: str | None
     accumulation: int
     masked_tail: bool
+    mesh: jax.sharding.Mesh | None = None  # of devices that share each batch out, along its axis "data"
 
 
 class Data(NamedTuple):
@@ -182,17 +184,23 @@ class Program(NamedTuple):
 def program(plan: Plan) -> Program:
     """The program of ``plan``; the same object for equal plans, so that nothing is compiled twice."""
 
+    def shared_out(batch: Batch) -> Batch:
+        """Each device gets its part of the examples; XLA adds up what they give for the parameters they all hold."""
+        if plan.mesh is None or count_of(batch.inputs) % plan.mesh.size:
+            return batch
+        return lax.with_sharding_constraint(batch, NamedSharding(plan.mesh, PartitionSpec("data")))
+
     def evaluate_all(parts: Parts, train: TrainState, batch: Batch) -> dict[str, jax.Array]:
         one = build_evaluate(parts)
         count = count_of(batch.inputs)
         if count <= VALIDATION_CHUNK:
-            return row_of(parts._replace(penalty=None), one(train.params, train.state, batch))
+            return row_of(parts._replace(penalty=None), one(train.params, train.state, shared_out(batch)))
         chunks = -(-count // VALIDATION_CHUNK)
 
         def measure(i):
             positions = i * VALIDATION_CHUNK + jnp.arange(VALIDATION_CHUNK)
             part = take(batch, jnp.minimum(positions, count - 1))
-            return one(train.params, train.state, part._replace(present=positions < count))
+            return one(train.params, train.state, shared_out(part._replace(present=positions < count)))
 
         each = lax.map(measure, jnp.arange(chunks))
         return row_of(parts._replace(penalty=None), fold_sums(parts.streams, each))
@@ -214,7 +222,7 @@ def program(plan: Plan) -> Program:
         def batch_at(indices, number):
             present = number * size + jnp.arange(size) < count if masked else None
             weights = None if data.weights is None else take(data.weights, indices)
-            return Batch(take(data.inputs, indices), take(data.targets, indices), weights, present)
+            return shared_out(Batch(take(data.inputs, indices), take(data.targets, indices), weights, present))
 
         def step(train, at):
             number, indices = at
@@ -298,7 +306,7 @@ def program(plan: Plan) -> Program:
 
         def step(train, at):
             i, batch = at
-            return update(train, batch, jax.random.fold_in(steps_key, i))
+            return update(train, shared_out(batch), jax.random.fold_in(steps_key, i))
 
         train, each = lax.scan(step, train, (number + jnp.arange(count_of(batches)), batches))
         new = fold_sums(parts.streams, each)
