@@ -244,6 +244,7 @@ def test_fixup_is_he_by_the_depth(layers, branches):
     np.testing.assert_array_equal(alone(3, (3, 4)), np.zeros((3, 4)))
 
 
+@pytest.mark.slow
 def test_fixup_as_its_authors_have_it():
     """A plain normal of the fan out."""
     ours = initializers.fixup(25, mode="out", distribution="normal")(jax.random.key(1), (3, 3, 6, 10))

@@ -117,6 +117,7 @@ class TestDeltaOrthogonal:
         y = same_convolution(x, initializers.delta_orthogonal()(3, (*field, 5, 8)))
         np.testing.assert_allclose(jnp.sum(y**2, -1), jnp.sum(x**2, -1), rtol=1e-5)
 
+    @pytest.mark.slow
     def test_axes_and_types(self):
         ours = initializers.delta_orthogonal(in_axis=1, out_axis=0)(2, (8, 5, 3, 3), jnp.bfloat16)  # torch's layout
         want = initializers.delta_orthogonal()(2, (3, 3, 5, 8), jnp.bfloat16).transpose(3, 2, 0, 1)

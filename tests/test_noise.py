@@ -150,6 +150,7 @@ class TestDropout:
             mean, jax.nn.softmax(noise.dropout(None, x, 0.5, mode="test", scaling="weight") @ w), rtol=1e-5
         )
 
+    @pytest.mark.slow
     def test_scaling_by_the_rate_of_dropping_is_wrong(self):
         # What S0 5.4 prints, the test outputs times P, is off unless P is 1/2.
         keys = jax.random.split(jax.random.key(2), 2000)
@@ -157,6 +158,7 @@ class TestDropout:
         np.testing.assert_allclose(mean, 0.8 * X, atol=4 * 3 * np.sqrt(0.16 / 2000))
         assert np.max(np.abs(mean - 0.2 * X)) > 1
 
+    @pytest.mark.slow
     def test_dropped_inputs_need_their_scaling_too(self):
         # Inputs kept with 0.8, hidden units with 0.5, as S3 and S4 have it, before a linear output.
         x, w, v = jnp.array([1.0, -2.0, 0.5]), jnp.ones((3, 5)), jnp.ones(5)
