@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxdict import _registry, callbacks, checkpoint, runner
 from jaxdict import data as data_room
+from jaxdict._files import write_text
 from jaxdict._versions import system, versions
 from jaxdict.config.experiment import Experiment, build, prepare, prepare_inputs
 from jaxdict.config.schema import Config, ConfigError, TrainingSection, about, load
@@ -30,8 +31,8 @@ class _Folder:
     def on_start(self, _: Run) -> None:
         self.started = True
         self.path.mkdir(parents=True, exist_ok=True)
-        _write(self.path / "config.toml", self.experiment.config.to_toml())
-        _write(self.path / "preprocess.json", json.dumps(self.experiment.preprocess, ensure_ascii=False) + "\n")
+        write_text(self.path / "config.toml", self.experiment.config.to_toml())
+        write_text(self.path / "preprocess.json", json.dumps(self.experiment.preprocess, ensure_ascii=False) + "\n")
 
 
 def run(
@@ -102,7 +103,7 @@ def run(
         },
         "versions": versions() | system(),
     }
-    _write(out / "result.json", json.dumps(_finite(record), indent=2, ensure_ascii=False) + "\n")
+    write_text(out / "result.json", json.dumps(_finite(record), indent=2, ensure_ascii=False) + "\n")
     return result
 
 
@@ -160,12 +161,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(inner) for key, inner in value.items()}
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _write(path: Path, text: str) -> None:
-    partial_path = path.with_name(f".{path.name}.partial")
-    partial_path.write_text(text, encoding="utf-8")
-    os.replace(partial_path, path)
 
 
 class OpenRun(NamedTuple):

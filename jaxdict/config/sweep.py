@@ -14,6 +14,7 @@ import jax
 from pydantic import Field, ValidationError
 
 from jaxdict import _check, tune
+from jaxdict._files import write_text
 from jaxdict.config.experiment import (
     Parts,
     assemble,
@@ -203,7 +204,7 @@ def run_sweep(
         table.to_json(out / "table.json")
         table.plot(out / "search.png")
         if not math.isnan(table[0].score):
-            (out / "best.toml").write_text(sweep.config_of(table.best).to_toml(), encoding="utf-8")
+            write_text(out / "best.toml", sweep.config_of(table.best).to_toml())
     return table
 
 

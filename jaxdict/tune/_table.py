@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdict import plots
+from jaxdict._files import write_text
 from jaxdict.tune._plain import plain
 from jaxdict.tune._records import Record, Trial, merged, trial_of
 from jaxdict.tune._space import Candidate
@@ -112,13 +113,13 @@ class Table(Sequence[Row]):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
-        return _write(Path(path), text.getvalue())
+        return write_text(Path(path), text.getvalue())
 
     def to_json(self, path: str | os.PathLike) -> Path:
         """Write all rows with the scores of every trial; NaN becomes null. Gives the path."""
         rows = [{name: _json(plain(value)) for name, value in row._asdict().items()} for row in self._rows]
         whole = {"monitor": self.monitor, "mode": self.mode, "seconds": self.seconds, "compiles": self.compiles}
-        return _write(Path(path), json.dumps(whole | {"rows": rows}, indent=1) + "\n")
+        return write_text(Path(path), json.dumps(whole | {"rows": rows}, indent=1) + "\n")
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame, a line a row; ImportError where pandas is not installed."""
@@ -209,12 +210,3 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     text = json.dumps(value) if isinstance(value, (dict, list)) else "" if value is None else str(value)
     return text if len(text) <= 30 else text[:29] + "…"
-
-
-def _write(path: Path, text: str) -> Path:
-    """All or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-    return path
