@@ -122,39 +122,76 @@ def test_rows_of_all_lengths(classes):
     )
 
 
+def log_softmax_backward(x, g):
+    """``g - a sum(g)`` in float64, with what ``a`` lacks to 1."""
+    g = np.asarray(g, np.float64)
+    value = exact_log_softmax(np.asarray(x, np.float64))
+    return -g * np.expm1(value) - np.exp(value) * (g.sum(-1, keepdims=True) - g)
+
+
+@jax.jit
+def changes(x, along):
+    """Name -> the changes of softmax and its logarithm: forward, in reverse, both by vmap, over the first axis."""
+    results = {}
+    for name, f in (("softmax", activations.softmax), ("log_softmax", activations.log_softmax)):
+
+        def forward(x, v, f=f):
+            return jax.jvp(f, (x,), (v,))[1]
+
+        def reverse(x, v, f=f):
+            return jax.vjp(f, x)[1](v)[0]
+
+        results[name] = {
+            "forward": [forward(x, along), jax.vmap(forward)(x, along)],
+            "reverse": [
+                reverse(x, along),
+                jax.vmap(reverse)(x, along),
+                jax.vjp(lambda x, f=f: f(x, axis=0), x.T)[1](along.T)[0].T,
+            ],
+            "jacobian": jax.vmap(jax.jacrev(f))(x),  # of which only the cotangents are a batch
+        }
+    return results
+
+
 @pytest.mark.parametrize("classes", [2, 10, 40])
 @pytest.mark.parametrize("gap", [3, 20, 60])
-def test_the_change_of_softmax_where_one_dominates(classes, gap):
-    """Forward and in reverse, alone and by vmap: nothing is left of it in a (v - sum(a v))."""
+def test_changes_where_one_dominates(classes, gap):
+    """Nothing is left of ``v - sum(a v)`` and of ``1 - a`` there, if they are taken as they are written."""
     rng = np.random.default_rng(gap)
     x, along = rng.normal(0, 1, (2, 5, classes)).astype(np.float32)
     x[:, 0] = gap
+    along[0] = np.eye(classes)[0]
+    got = changes(x, along)
     want = softmax_change(x, along)
+    for change in got["softmax"]["forward"] + got["softmax"]["reverse"]:
+        np.testing.assert_allclose(change, want, rtol=1e-4)
+    by_jacobian = np.einsum("bij,bj->bi", got["softmax"]["jacobian"], along)
+    np.testing.assert_allclose(by_jacobian, want, rtol=1e-2, atol=1e-6)
+    a = np.exp(exact_log_softmax(x.astype(np.float64)))
+    away = along - along[:, :1].astype(np.float64)
+    for change in got["log_softmax"]["forward"]:
+        np.testing.assert_allclose(change, away - (a * away).sum(-1, keepdims=True), rtol=1e-4)
+    want = log_softmax_backward(x, along)
+    for change in got["log_softmax"]["reverse"]:
+        np.testing.assert_allclose(change[0], want[0], rtol=3e-6)
+        np.testing.assert_allclose(change, want, rtol=1e-4, atol=1e-6)
+    each = np.stack([log_softmax_backward(x, np.eye(classes)[[k] * 5]) for k in range(classes)], axis=1)
+    np.testing.assert_allclose(got["log_softmax"]["jacobian"], each, rtol=1e-5)
 
-    def forward(x, v):
-        return jax.jvp(activations.softmax, (x,), (v,))[1]
 
-    def reverse(x, v):
-        return jax.vjp(activations.softmax, x)[1](v)[0]
-
-    for change in (forward, reverse, jax.vmap(forward), jax.vmap(reverse)):
-        np.testing.assert_allclose(jax.jit(change)(x, along), want, rtol=1e-4)
-    columns = jax.jit(lambda v: jax.vjp(lambda x: activations.softmax(x, axis=0), x.T)[1](v)[0])(along.T)
-    np.testing.assert_allclose(columns, want.T, rtol=1e-4)
-    jacobian = jax.jit(jax.vmap(jax.jacrev(activations.softmax)))(x)  # of which only the cotangents are a batch
-    np.testing.assert_allclose(np.einsum("bij,bj->bi", jacobian, along), want, rtol=1e-2, atol=1e-6)
-
-
-def test_the_change_of_softmax_changes():
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_the_changes_change(name):
     """The second derivative, in all four orders, against the formula's."""
     rng = np.random.default_rng(0)
     x, u, v = rng.normal(0, 1, (3, 7)).astype(np.float32)
     a = np.exp(exact_log_softmax(x[None])[0])
     da = softmax_change(x[None], v[None])[0]
-    want = da * (u - (a * u).sum()) - a * (da * u).sum()
+    by_weights = da * (u - (a * u).sum()) - a * (da * u).sum()
+    want = by_weights if name == "softmax" else -da * u.sum()
+    f = getattr(activations, name)
 
     def formula(x):
-        return jnp.vdot(activations.softmax(x), u)
+        return jnp.vdot(f(x), u)
 
     def along(f):
         return lambda x: jax.jvp(f, (x,), (v,))[1]

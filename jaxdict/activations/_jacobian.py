@@ -1,8 +1,10 @@
-"""The Jacobian of softmax as a linear map that keeps its digits in forward and in reverse mode.
+"""The Jacobians of softmax and its logarithm as linear maps that keep their digits in forward and in reverse mode.
 
-``a (v - sum(a v))`` has none left where one class dominates: ``v`` less its mean is the rounding of the mean there.
-Taking the mean of what is left off as well repairs it. Reverse mode would transpose these operations one by one, into
-others that lose the digits again; but the matrix is symmetric, so that its transpose is the map itself.
+``v`` less its mean ``sum(a v)`` has none left where one class dominates: it is the rounding of the mean there. Taking
+the mean of what is left off as well repairs it. Reverse mode would transpose these operations one by one, into others
+that lose the digits again; but softmax's matrix is symmetric, so that its transpose is the map itself, and that of the
+logarithm, ``g - a sum(g)``, is right when it is told 1 less the weight of what dominates. So weights go in signed: what
+has more than half is given as minus what it lacks to 1.
 """
 
 from typing import Any
@@ -17,45 +19,82 @@ from jaxdict.activations._rows import SHORT, Axis, axes_of, length_of, summed
 
 def softmax_change(a: jax.Array, v: jax.Array, axis: Axis) -> jax.Array:
     """``a (v - sum(a v))`` over ``axis``, linear in ``v``: the change of a softmax ``a`` along ``v``, of one shape."""
-    return _primitive.bind(a, v, axes=axes_of(a, axis))
+    return _primitive.bind(a, v, axes=axes_of(a, axis), of="softmax")
 
 
-def _formula(a, v, axes):
-    return a * (v - jnp.sum(a * v, axes, keepdims=True))
+def log_softmax_change(signed: jax.Array, v: jax.Array, axis: Axis) -> jax.Array:
+    """``v - sum(a v)`` over ``axis``, linear in ``v``: the change of the logarithm, for signed weights."""
+    return _primitive.bind(signed, v, axes=axes_of(v, axis), of="logarithm")
 
 
-def _accurate(a, v, *, axes):
+def unsigned(signed: jax.Array) -> jax.Array:
+    """The weights themselves."""
+    return jnp.where(signed < 0, 1 + signed, signed)
+
+
+def _off_mean(a, v, axes):
+    """``v - sum(a v)`` to the last digits, and what multiplies it in a softmax's change."""
     if length_of(a, axes) <= SHORT:
         mean = jnp.broadcast_to(summed(lambda a, v: a * v, axes, a, v), a.shape)
         rest = summed(lambda a, v, mean: a * (v - mean), axes, a, v, mean)
     else:
         mean = jnp.sum(a * v, axes, keepdims=True)
         rest = jnp.sum(a * (v - mean), axes, keepdims=True)
-    return a * ((v - mean) - rest)
+    return (v - mean) - rest
+
+
+def _backward(signed, g, axes):
+    total = jnp.sum(g, axes, keepdims=True)
+    return jnp.where(signed < 0, g - total, g) - signed * total  # g - a sum(g), in both
+
+
+_MAPS = {  # name: the map, what autodiff may differentiate by the weights, the name of the transpose
+    "softmax": (
+        lambda a, v, axes: a * _off_mean(a, v, axes),
+        lambda a, v, axes: a * (v - jnp.sum(a * v, axes, keepdims=True)),
+        "softmax",
+    ),
+    "logarithm": (
+        lambda k, v, axes: _off_mean(unsigned(k), v, axes),
+        lambda k, v, axes: v - jnp.sum(unsigned(k) * v, axes, keepdims=True),
+        "logarithm backward",
+    ),
+    "logarithm backward": (
+        _backward,
+        lambda k, g, axes: g - unsigned(k) * jnp.sum(g, axes, keepdims=True),
+        "logarithm",
+    ),
+}
+
+
+def _evaluate(a, v, *, axes, of):
+    return _MAPS[of][0](a, v, axes)
 
 
 _primitive = Primitive("softmax_change")
-_primitive.def_impl(jax.jit(_accurate, static_argnames="axes"))
-_primitive.def_abstract_eval(lambda a, v, *, axes: v)
-mlir.register_lowering(_primitive, mlir.lower_fun(_accurate, multiple_results=False))
+_primitive.def_impl(jax.jit(_evaluate, static_argnames=("axes", "of")))
+_primitive.def_abstract_eval(lambda a, v, *, axes, of: v)
+mlir.register_lowering(_primitive, mlir.lower_fun(_evaluate, multiple_results=False))
 
 
-def _jvp(primals: Any, tangents: Any, *, axes: tuple[int, ...]) -> Any:
+def _jvp(primals: Any, tangents: Any, *, axes: tuple[int, ...], of: str) -> Any:
     (a, v), (da, dv) = primals, tangents
     nothing = ad.Zero(jax.typeof(v))
-    along_v = nothing if isinstance(dv, ad.Zero) else _primitive.bind(a, dv, axes=axes)
-    along_a = nothing if isinstance(da, ad.Zero) else jax.jvp(lambda a: _formula(a, v, axes), (a,), (da,))[1]
-    return _primitive.bind(a, v, axes=axes), ad.add_tangents(along_v, along_a)
+    along_v = nothing if isinstance(dv, ad.Zero) else _primitive.bind(a, dv, axes=axes, of=of)
+    along_a = nothing if isinstance(da, ad.Zero) else jax.jvp(lambda a: _MAPS[of][1](a, v, axes), (a,), (da,))[1]
+    return _primitive.bind(a, v, axes=axes, of=of), ad.add_tangents(along_v, along_a)
 
 
-def _transpose(cotangent: Any, a: Any, v: Any, *, axes: tuple[int, ...]) -> Any:
-    return None, cotangent if isinstance(cotangent, ad.Zero) else _primitive.bind(a, cotangent, axes=axes)
+def _transpose(cotangent: Any, a: Any, v: Any, *, axes: tuple[int, ...], of: str) -> Any:
+    if isinstance(cotangent, ad.Zero):
+        return None, cotangent
+    return None, _primitive.bind(a, cotangent, axes=axes, of=_MAPS[of][2])
 
 
-def _batch(arrays: Any, places: Any, *, axes: tuple[int, ...]) -> Any:
+def _batch(arrays: Any, places: Any, *, axes: tuple[int, ...], of: str) -> Any:
     size = next(x.shape[k] for x, k in zip(arrays, places, strict=True) if k is not None)
     a, v = (batching.bdim_at_front(x, k, size) for x, k in zip(arrays, places, strict=True))
-    return _primitive.bind(a, v, axes=tuple(k + 1 for k in axes)), 0
+    return _primitive.bind(a, v, axes=tuple(k + 1 for k in axes), of=of), 0
 
 
 ad.primitive_jvps[_primitive] = _jvp

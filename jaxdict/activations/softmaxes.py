@@ -10,9 +10,9 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxdict import _check
 from jaxdict._entry import entry
-from jaxdict.activations._jacobian import softmax_change
+from jaxdict.activations._jacobian import log_softmax_change, softmax_change, unsigned
 from jaxdict.activations._kernels import exp_below
-from jaxdict.activations._rows import Axis, largest, length_of, summed
+from jaxdict.activations._rows import Axis, kept, largest, length_of, summed
 
 _LONG = 256  # from this length on our own exp is quicker on the CPU, below it XLA's is
 
@@ -59,7 +59,7 @@ def _rest(x, temperature, axis):
         return jnp.where(is_top, 0.0, exp_below(_over(x - top, temperature))), is_top.astype(x.dtype)
 
     others, ties = summed(term, axis, x)
-    return others + (ties - 1)
+    return kept(others + (ties - 1))
 
 
 def _log_softmax_value(x, temperature, where, axis):
@@ -68,13 +68,13 @@ def _log_softmax_value(x, temperature, where, axis):
     return _present(value, where, -jnp.inf)
 
 
-def _weights_value(x, temperature, where, axis):
-    """Softmax again, from the sums of its logarithm; the exponential of that has fewer digits the smaller it is."""
+def _signed_value(x, temperature, where, axis):
+    """Softmax again, from the sums of its logarithm, signed: the exponential of that loses digits the smaller it is."""
     x = _present(x, where, -jnp.inf)
-    weights = exp_below(_shifted(x, temperature, None, axis)) / (1 + _rest(x, temperature, axis))
-    # XLA's reductions on the CPU do not reach through a choice: these are kept, not the parts they are made of.
-    weights = jnp.where(weights >= 0, weights, jnp.nan)
-    return _present(weights, where, 0.0)
+    z, rest = _shifted(x, temperature, None, axis), _rest(x, temperature, axis)
+    largest = jnp.where((rest > 0) & (rest < 1), -rest, 1.0) / (1 + rest)  # what lacks nothing is 1
+    signed = jnp.where(z == 0, largest, exp_below(z) * unsigned(largest))
+    return _present(signed, where, 0.0)
 
 
 def _sparsemax_value(x, temperature, where, axis):
@@ -94,8 +94,8 @@ def _sparsemax_value(x, temperature, where, axis):
     return _present(jnp.maximum(u - threshold, 0.0), where, 0.0)
 
 
-def _log_softmax_change(a, du, axis):
-    return du - jnp.sum(a * du, axis, keepdims=True)
+def _signed_change(signed, du, axis):
+    return softmax_change(unsigned(signed), du, axis)
 
 
 def _sparsemax_change(p, du, axis):
@@ -129,7 +129,7 @@ def _rule(value, change, kept=None):
 
 
 _softmax = _rule(_softmax_value, softmax_change)
-_log_softmax = _rule(_log_softmax_value, _log_softmax_change, kept=_rule(_weights_value, softmax_change))
+_log_softmax = _rule(_log_softmax_value, log_softmax_change, kept=_rule(_signed_value, _signed_change))
 _sparsemax = _rule(_sparsemax_value, _sparsemax_change)
 
 
