@@ -54,7 +54,7 @@ def summed(term: Callable[..., Any], axis: Axis, *arrays: jax.Array) -> Any:
         return functools.reduce(operator.add, parts)
 
     def total(sums):
-        return jax.tree.map(lambda s: jnp.sum(kept(s), axes, keepdims=True), sums)
+        return jax.tree.map(lambda s: jnp.sum(_kept(s), axes, keepdims=True), sums)
 
     sums = total(jax.tree.map(added, *(part(k * width, (k + 1) * width) for k in range(count))))
     return jax.tree.map(added, sums, total(part(count * width, length))) if count * width < length else sums
@@ -70,7 +70,7 @@ def _slices(length: int) -> int:
     return [*whole, *even, 4][0]
 
 
-def kept(x: jax.Array) -> jax.Array:
+def _kept(x: jax.Array) -> jax.Array:
     """``x``, over 1, which XLA keeps.
 
     A sum that several use it would compute again for each of them, but not a quotient. Nor does the library's

@@ -12,7 +12,7 @@ from jaxdict import _check
 from jaxdict._entry import entry
 from jaxdict.activations._jacobian import log_softmax_change, softmax_change, unsigned
 from jaxdict.activations._kernels import exp_below
-from jaxdict.activations._rows import Axis, kept, largest, length_of, summed
+from jaxdict.activations._rows import Axis, largest, length_of, summed
 
 _LONG = 256  # from this length on our own exp is quicker on the CPU, below it XLA's is
 
@@ -59,7 +59,7 @@ def _rest(x, temperature, axis):
         return jnp.where(is_top, 0.0, exp_below(_over(x - top, temperature))), is_top.astype(x.dtype)
 
     others, ties = summed(term, axis, x)
-    return kept(others + (ties - 1))
+    return others + (ties - 1)
 
 
 def _log_softmax_value(x, temperature, where, axis):
