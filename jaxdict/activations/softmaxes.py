@@ -72,8 +72,8 @@ def _signed_value(x, temperature, where, axis):
     """Softmax again, from the sums of its logarithm, signed: the exponential of that loses digits the smaller it is."""
     x = _present(x, where, -jnp.inf)
     z, rest = _shifted(x, temperature, None, axis), _rest(x, temperature, axis)
-    largest = jnp.where((rest > 0) & (rest < 1), -rest, 1.0) / (1 + rest)  # what lacks nothing is 1
-    signed = jnp.where(z == 0, largest, exp_below(z) * unsigned(largest))
+    most = jnp.where((rest > 0) & (rest < 1), -rest, 1.0) / (1 + rest)  # what lacks nothing is 1
+    signed = jnp.where(z == 0, most, exp_below(z) * unsigned(most))
     return _present(signed, where, 0.0)
 
 
