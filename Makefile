@@ -36,11 +36,16 @@ bench: $(BENCH)/.installed  ## measure beside the peers; writes benchmarks/resul
 	$(BENCH)/bin/python benchmarks/accuracy_vectors.py
 	$(BENCH)/bin/python benchmarks/speed.py
 	$(BENCH)/bin/python benchmarks/optimizers.py
+	$(BENCH)/bin/python benchmarks/layers.py
+	$(BENCH)/bin/python benchmarks/vanishing_gradients.py
+	$(BENCH)/bin/python benchmarks/pretraining.py
 
 parity: $(BENCH)/.installed  ## beside the live frameworks over random configurations; writes benchmarks/results
 	$(BENCH)/bin/python benchmarks/parity_torch.py
 	$(BENCH)/bin/python benchmarks/parity_keras.py
 	$(BENCH)/bin/python benchmarks/parity_formulas.py
+	$(BENCH)/bin/python benchmarks/parity_layers.py
+	$(BENCH)/bin/python benchmarks/record_stacks.py
 
 # One environment, in two layers: what training needs, and what tests and linters need on top.
 $(TRAIN): pyproject.toml

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jaxdict import (
         activations,
         augment,
+        backprop,
         callbacks,
         checkpoint,
         compat,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         estimators,
         history,
         initializers,
+        inspection,
         lanes,
         layers,
         losses,
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
         runner,
         schedules,
         train,
+        transfer,
         tune,
+        units,
     )
     from jaxdict._versions import show_versions
     from jaxdict.dictionary import entries, lookup, search
@@ -48,10 +52,10 @@ if TYPE_CHECKING:
     from jaxdict.train import observers
 
 _ROOMS = (
-    "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data", "dictionary",
-    "distributions", "ensemble", "estimators", "history", "initializers", "lanes", "layers", "losses", "metrics",
-    "models", "noise", "normalization", "optimizers", "penalties", "plots", "port", "race", "runner", "schedules",
-    "train", "tune",
+    "activations", "augment", "backprop", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data",
+    "dictionary", "distributions", "ensemble", "estimators", "history", "initializers", "inspection", "lanes",
+    "layers", "losses", "metrics", "models", "noise", "normalization", "optimizers", "penalties", "plots", "port",
+    "race", "runner", "schedules", "train", "transfer", "tune", "units",
 )  # fmt: skip
 _HOMES = {
     "entries": "dictionary", "lookup": "dictionary", "search": "dictionary", "Run": "runner", "fit": "runner",
@@ -59,11 +63,11 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "Run", "Runs", "activations", "augment", "callbacks", "checkpoint", "compat", "config", "contact_sheet", "data",
-    "dictionary", "distributions", "ensemble", "entries", "estimators", "fit", "fit_lanes", "history", "initializers",
-    "lanes", "layers", "load_run", "lookup", "losses", "metrics", "models", "noise", "normalization", "observers",
-    "optimizers", "penalties", "plots", "port", "race", "runner", "schedules", "search", "show_versions", "train",
-    "tune",
+    "Run", "Runs", "activations", "augment", "backprop", "callbacks", "checkpoint", "compat", "config",
+    "contact_sheet", "data", "dictionary", "distributions", "ensemble", "entries", "estimators", "fit", "fit_lanes",
+    "history", "initializers", "inspection", "lanes", "layers", "load_run", "lookup", "losses", "metrics", "models",
+    "noise", "normalization", "observers", "optimizers", "penalties", "plots", "port", "race",
+    "runner", "schedules", "search", "show_versions", "train", "transfer", "tune", "units",
 ]  # fmt: skip
 
 

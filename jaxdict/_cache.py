@@ -11,7 +11,9 @@ _SIZE = 512  # objects kept per constructor; past it the oldest is built anew, a
 
 
 def constructor(function: Callable[P, R]) -> Callable[P, R]:
-    """Remember what ``function`` built for hashable arguments, lists counting as tuples; others are built each time.
+    """Remember what ``function`` built for hashable arguments; others are built each time.
+
+    Lists count as tuples; dicts, equal where their keys come in the same order, as their items.
 
     ``optax.adam(1e-3) == optax.adam(1e-3)`` is False, so a training program compiled for the one is compiled again for
     the other; a notebook cell is run twice. Arrays and traced values are never remembered.
@@ -19,6 +21,7 @@ def constructor(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.lru_cache(maxsize=_SIZE)
     def remembered(args: tuple, options: tuple) -> R:
+        args, options = _thaw(args), _thaw(options)
         return function(*args, **dict(options))  # type: ignore[arg-type]  # frozen by `_freeze`, equal to the caller's
 
     @functools.wraps(function)
@@ -45,5 +48,26 @@ class _Typed(tuple):
         return isinstance(other, tuple) and tuple(self) == tuple(other) and [*map(type, self)] == [*map(type, other)]
 
 
+class _Items(_Typed):
+    """A dict's keys and values."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash((_Items, super().__hash__()))
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, _Items) and super().__eq__(other)
+
+
 def _freeze(value: Any) -> Any:
+    if type(value) is dict:
+        return _Items(_Typed((key, _freeze(held))) for key, held in value.items())
     return _Typed(map(_freeze, value)) if isinstance(value, (list, tuple)) and not hasattr(value, "_fields") else value
+
+
+def _thaw(value: Any) -> Any:
+    """Dicts again, each time new ones; sequences stay as they are."""
+    if isinstance(value, _Items):
+        return {key: _thaw(held) for key, held in value}
+    return _Typed(map(_thaw, value)) if isinstance(value, _Typed) else value

@@ -477,4 +477,95 @@ def save_numbered(
     return path
 
 
-__all__ = ["FORMAT", "CheckpointError", "latest", "load", "read", "read_metadata", "save", "save_numbered"]
+# --- arrays that are spread over devices, in a folder by orbax --------------------------------------------------------
+
+
+def save_sharded(folder: str | os.PathLike[str], tree: Any) -> Path:
+    """Write ``tree`` as its arrays lie, by orbax: each device's part once, by the process that has it.
+
+    All processes call it, with a folder that all of them reach; `save` is for what one process holds as a whole.
+
+    Args:
+      folder: to be made; it appears once it is whole.
+      tree: of arrays, PRNG keys and Python numbers.
+
+    Returns:
+      The path.
+
+    Raises:
+      CheckpointError: the folder is there already, or cannot be written. TypeError: another kind of leaf.
+      ModuleNotFoundError: orbax is missing.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists():
+        raise CheckpointError(f"{folder} is there already; give each checkpoint a folder of its own")
+    for name, leaf in _named(tree).items():
+        if _describe(name, leaf).dtype == "str":
+            raise TypeError(f"a sharded checkpoint holds arrays, PRNG keys and numbers; got a str at {name!r}")
+    with _orbax(folder) as orbax:
+        orbax.save(folder, tree)
+        orbax.wait_until_finished()
+    return folder
+
+
+def load_sharded(folder: str | os.PathLike[str], like: Any) -> Any:
+    """The tree that `save_sharded` wrote, spread over devices as ``like`` is, however it was spread before.
+
+    Args:
+      folder: of `save_sharded`. All processes call it.
+      like: a tree of the same structure: arrays that lie where those to be read shall, ``jax.ShapeDtypeStruct`` with a
+        ``sharding``, or Python values.
+
+    Returns:
+      The tree.
+
+    Raises:
+      CheckpointError: no such folder, a broken one; or the first difference to ``like``: a leaf missing, one too many,
+        another shape or type.
+      ModuleNotFoundError: orbax is missing.
+    """
+    folder = Path(folder).absolute()
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder")
+    with _orbax(folder) as orbax:
+        metadata = orbax.metadata(folder).item_metadata
+        if metadata is None:
+            raise CheckpointError(f"{folder}: holds no whole sharded checkpoint")
+        held = jax.tree_util.tree_leaves_with_path(metadata.tree)
+        found = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in held}
+        wanted = _named(jax.tree.map(_as_array, like))
+        _compare(
+            folder,
+            {name: _describe(name, leaf) for name, leaf in wanted.items()},
+            {name: _Leaf("tensor", np.dtype(leaf.dtype).name, tuple(leaf.shape)) for name, leaf in found.items()},
+        )  # where orbax would cut, fill up and convert
+        return orbax.restore(folder, like)
+
+
+def _as_array(leaf: Any) -> Any:
+    """The shape and type that orbax keeps ``leaf`` in."""
+    if _is_key(leaf):
+        return jax.eval_shape(jax.random.key_data, leaf)
+    return leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+
+
+@contextlib.contextmanager
+def _orbax(folder: Path) -> Iterator[Any]:
+    """Orbax's checkpointer, whose errors name the folder."""
+    try:
+        import orbax.checkpoint
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("sharded checkpoints need orbax; pip install 'jaxdict[scale]'") from error
+    try:
+        with orbax.checkpoint.StandardCheckpointer() as checkpointer:
+            yield checkpointer
+    except CheckpointError:
+        raise
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+
+
+__all__ = [
+    "FORMAT", "CheckpointError", "latest", "load", "load_sharded", "read", "read_metadata", "save", "save_numbered",
+    "save_sharded",
+]  # fmt: skip

@@ -3,14 +3,16 @@
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxdict import _check
 from jaxdict import data as data_room
 from jaxdict.layers import Model
+from jaxdict.train.outputs import OutputLosses
 from jaxdict.train.step import Batch
 
 CHUNK_BATCHES = 16
@@ -67,9 +69,9 @@ class Source:
 
     def _checked(self, parts: tuple[Any, ...], number: int) -> Batch:
         inputs, targets = data_room.check(parts[0], parts[1], name=f"batch {number}")
-        if isinstance(self.input_shape, tuple) and inputs.shape[1:] != self.input_shape:
+        if self.input_shape is not None and shape_of(inputs) != self.input_shape:
             raise ValueError(
-                f"batch {number} holds examples of shape {inputs.shape[1:]}, the first batch {self.input_shape}"
+                f"batch {number} holds examples of shape {shape_of(inputs)}, the first batch {self.input_shape}"
             )
         weights: Any = None if len(parts) == 2 else np.asarray(parts[2], np.float32)
         return Batch(inputs, self.fits(targets, f"batch {number}"), weights)
@@ -105,11 +107,17 @@ def _stack(batches: list[Batch]) -> Batch:
 class Fit:
     """Checks that targets suit the loss and the model's outputs, before anything is compiled.
 
-    A vector of targets beside a column of outputs is that column: ``(n,)`` is taken as ``(n, 1)``.
+    A vector of targets beside a column of outputs is that column: ``(n,)`` is taken as ``(n, 1)``. Where there is a
+    loss for each output, targets are a dict by output, and each suits its own.
     """
 
     def __init__(self, loss: Callable, outputs: Any):
         self.loss, self.outputs = loss, outputs
+        if isinstance(loss, OutputLosses):
+            self.parts = {name: Fit(one, _output(outputs, name)) for name, one in loss.losses}
+            self.classes = None
+            return
+        self.parts = {}
         name = _parameter_names(loss)[:2]
         shaped = hasattr(outputs, "shape")
         self.by_label = shaped and "labels" in name
@@ -118,6 +126,8 @@ class Fit:
         self.unit_interval = "logits" in name and self.column
 
     def __call__(self, targets: Any, name: str) -> Any:
+        if self.parts:
+            return self._each(targets, name)
         if self.column and hasattr(targets, "shape") and targets.ndim == 1:
             targets = targets[:, None]
         if self.by_label or self.unit_interval:
@@ -131,6 +141,30 @@ class Fit:
             label = getattr(self.loss, "__name__", "the loss")
             raise ValueError(f"{label} must give one value an example, shape (batch,); got {values.shape}")
         return targets
+
+    def _each(self, targets: Any, name: str) -> dict[str, Any]:
+        if not isinstance(targets, Mapping):
+            known = ", ".join(map(repr, self.parts))
+            raise ValueError(f"the targets of {name} must be a dict by output, {known}; got {type(targets).__name__}")
+        for output in targets:
+            if output not in self.outputs:
+                hint = _check.did_you_mean(str(output), self.outputs)
+                raise ValueError(f"the targets of {name} hold {output!r}, which is no output; {hint}")
+        for output in self.parts:
+            if output not in targets:
+                hint = _check.did_you_mean(output, targets)
+                raise ValueError(f"the targets of {name} hold none for the output {output!r}; {hint}")
+        fitting = {output: fit(targets[output], f"{name}, output {output!r}") for output, fit in self.parts.items()}
+        return {**targets, **fitting}
+
+
+def _output(outputs: Any, name: str) -> Any:
+    """The output that a loss is for."""
+    if not isinstance(outputs, Mapping):
+        raise ValueError(f"a loss is given for the output {name!r}, but the model's output is no dict")
+    if name not in outputs:
+        raise ValueError(f"a loss is given for {name!r}, which is no output; {_check.did_you_mean(name, outputs)}")
+    return outputs[name]
 
 
 def one_of(tree: Any) -> Any:

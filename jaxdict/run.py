@@ -17,6 +17,7 @@ from jaxdict.intake import Fit, outputs_of, shape_of
 from jaxdict.layers import Model
 from jaxdict.losses import weights_of
 from jaxdict.models import as_model, spec_from_json, spec_to_json
+from jaxdict.train.outputs import OutputLosses, loaded_metrics, resolve_loss, saved_metrics
 from jaxdict.train.segment import DIVERGED, RUNNING, STOPPED, Carry, Plan, count_of, program
 from jaxdict.train.step import PRECISIONS, Batch, TrainState, cast, streams_of
 
@@ -170,7 +171,8 @@ class Run:
 
         Args:
           inputs: ``(n, …)`` as in training. batch_size: how many at once.
-          output: "raw" model outputs, "probabilities" or "classes" (where the loss says what they are).
+          output: "raw" model outputs, "probabilities" or "classes" (where the loss says what they are; of several
+            outputs, a dict of those of which it does).
           dropout_samples: average over so many dropout masks instead of none, drawn from ``key``.
 
         Returns:
@@ -182,11 +184,7 @@ class Run:
         _check.one_of("output", output, ["raw", "probabilities", "classes"])
         if count_of(inputs):
             inputs, _ = data_room.check(inputs, None, name="predict")
-        shape = tuple(inputs.shape[1:]) if hasattr(inputs, "shape") else None
-        if shape is not None and shape != self.input_shape:
-            raise ValueError(
-                f"inputs must have the shape (n, {', '.join(map(str, self.input_shape))}); got {inputs.shape}"
-            )
+        self._check_shape(inputs, "inputs")
         if dropout_samples is not None:
             _check.integer("dropout_samples", dropout_samples, low=1)
         unit = _output_unit(self.plan.loss, output)
@@ -219,18 +217,30 @@ class Run:
             data = (data.inputs, data.targets)
         inputs, targets = data_room.check(data[0], data[1])
         targets = self._job.fits(targets, "data")
-        if hasattr(inputs, "shape") and tuple(inputs.shape[1:]) != self.input_shape:
-            raise ValueError(f"examples must have the shape {self.input_shape}; got {tuple(inputs.shape[1:])}")
+        self._check_shape(inputs, "inputs")
         weights = None
         if sample_weight is not None:
             weights = weights_of(sample_weight, None, None, count_of(inputs))
-        streams = self.plan.streams if metrics is None else tuple(streams_of(metrics).items())
+        outputs = self._job.fits.outputs
+        streams = self.plan.streams
+        if metrics is not None:
+            streams = tuple(streams_of(metrics, loss=self.plan.loss, outputs=outputs).items())
         plan = _evaluating(self.plan, streams)
         train = TrainState(self.params, self.state, ())
         batch = jax.device_put(Batch(inputs, targets, weights))
         row = program(plan).evaluate(train, batch, self.hyperparameters)
         row = {"loss": row["loss"], **row}  # jit sorts names
         return {name: float(value) if value.ndim == 0 else np.asarray(value) for name, value in row.items()}
+
+    def _check_shape(self, inputs: Any, name: str) -> None:
+        """A ValueError unless the examples have the shapes that the run was trained on."""
+        found = shape_of(inputs)
+        if found == self.input_shape:
+            return
+        if hasattr(inputs, "shape") and isinstance(self.input_shape, tuple):
+            wanted = f"the shape (n, {', '.join(map(str, self.input_shape))})"
+            raise ValueError(f"{name} must have {wanted}; got {inputs.shape}")
+        raise ValueError(f"{name} must be of examples of the shapes {self.input_shape}; got {found}")
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write all that the run depends on to ``path`` (one safetensors file, atomically); gives the path."""
@@ -259,8 +269,8 @@ class Run:
             "restored": restored if self._restored else None,
             "inputs": _plain(self._job.example),
             "model": spec_to_json(self.model),
-            "loss": _entry_name(self.plan.loss, "loss"),
-            "metrics": [name for name, _ in self.plan.streams],
+            "loss": _loss_name(self.plan.loss),
+            "metrics": saved_metrics(self.plan.streams),
             "jaxdict": __version__,
         } | self.identity()
         return tree, metadata
@@ -302,8 +312,9 @@ def _predictor(model: Model, precision: str | None, output: str, unit: Any, samp
         if samples is None:
             values = once(None, False)
         else:
-            values = jnp.mean(jax.vmap(lambda k: once(k, "noise"))(jax.random.split(key, samples)), axis=0)
-        return _classes(values) if output == "classes" else values
+            each = jax.vmap(lambda k: once(k, "noise"))(jax.random.split(key, samples))
+            values = jax.tree.map(lambda v: jnp.mean(v, axis=0), each)
+        return jax.tree.map(_classes, values) if output == "classes" else values
 
     return forward
 
@@ -318,6 +329,8 @@ def _output_unit(loss: Any, output: str) -> Any:
     """The function that turns raw outputs into probabilities, which the loss decides; None when none is needed."""
     if output == "raw":
         return None
+    if isinstance(loss, OutputLosses):
+        return _units(loss.losses)
     name = _entry_name(getattr(loss, "func", loss), "loss")
     if name in ("softmax_cross_entropy", "sparse_softmax_cross_entropy"):
         return _registry.find("softmax", "activation").function
@@ -327,6 +340,35 @@ def _output_unit(loss: Any, output: str) -> Any:
         f"output={output!r} needs a loss on logits (softmax or sigmoid cross-entropy); this run's loss is "
         f"{name or getattr(loss, '__name__', loss)!r}: use output='raw'"
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _units(losses: tuple[tuple[str, Any], ...]) -> Any:
+    """Probabilities of those of several outputs whose loss is on logits; a ValueError where none is."""
+    units, reasons = {}, []
+    for name, loss in losses:
+        try:
+            units[name] = _output_unit(loss, "probabilities")
+        except ValueError as error:
+            reasons.append(f"output {name!r}: {error}")
+    if not units:
+        raise ValueError("; ".join(reasons))
+    return lambda outputs: {name: unit(outputs[name]) for name, unit in units.items()}
+
+
+def _loss_name(loss: Any) -> Any:
+    """The dictionary's name of a loss, None where it has none; a dict of such by output."""
+    if isinstance(loss, OutputLosses):
+        return {name: _entry_name(one, "loss") for name, one in loss.losses}
+    return _entry_name(loss, "loss")
+
+
+def _known_loss(loss: Any, saved: Any, path: Any) -> Any:
+    """The loss that was given, or the one whose name was saved; a ValueError where that has none."""
+    if loss is None and (saved is None or (isinstance(saved, dict) and None in saved.values())):
+        whose = "" if saved is None else f" for {', '.join(repr(name) for name, one in saved.items() if one is None)}"
+        raise ValueError(f"the loss of {path}{whose} is not in the dictionary; give it as loss=…")
+    return resolve_loss(loss or saved)
 
 
 def _entry_name(function: Any, kind: str) -> str | None:
@@ -441,12 +483,12 @@ def load_run(path: str | os.PathLike, *, model: Any = None, loss: Any = None, me
         if metadata["model"] is None:
             raise ValueError(f"the model of {path} was not made of dictionary names; give it as model=…")
         model = spec_from_json(metadata["model"])
-    if loss is None and metadata["loss"] is None:
-        raise ValueError(f"the loss of {path} is not in the dictionary; give it as loss=…")
-    known = [m for m in metadata["metrics"] if _is_metric(m)]
+    found = _known_loss(loss, metadata["loss"], path)
+    outputs = outputs_of(as_model(model), _structs(metadata["inputs"]))
+    streams = streams_of(metrics or loaded_metrics(metadata["metrics"]), loss=found, outputs=outputs)
     plan = Plan(
-        model=as_model(model), loss=_registry.function(loss or metadata["loss"], "loss"), optimizer=_IDENTITY,
-        penalty=None, augment=None, streams=tuple(streams_of(metrics or known).items()), observers=(),
+        model=as_model(model), loss=found, optimizer=_IDENTITY,
+        penalty=None, augment=None, streams=tuple(streams.items()), observers=(),
         batch_size=metadata["batch_size"], by_count=metadata["weight_normalization"] == "count",
         precision=metadata["precision"], accumulation=metadata["accumulation"], masked_tail=False,
     )  # fmt: skip
@@ -463,11 +505,3 @@ def load_run(path: str | os.PathLike, *, model: Any = None, loss: Any = None, me
     run.result = metadata["result"] if metadata["result"] != "running" else "interrupted"
     run.message = metadata["message"]
     return run
-
-
-def _is_metric(name: str) -> bool:
-    try:
-        streams_of([name])
-    except (KeyError, TypeError, ValueError):
-        return False
-    return True

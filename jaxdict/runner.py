@@ -2,16 +2,20 @@
 
 import contextlib
 import copy
+import dataclasses
 import functools
+import hashlib
+import inspect
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxdict import _check, _registry
@@ -23,12 +27,14 @@ from jaxdict.losses import weights_of
 from jaxdict.models import as_model
 from jaxdict.run import Run, load_run, restore
 from jaxdict.train import observers as observers_room
+from jaxdict.train.outputs import resolve_loss, weights_as_data
 from jaxdict.train.segment import CAPACITY, RUNNING, Carry, Data, Keys, Plan, Program, bind, count_of, matching, program
 from jaxdict.train.step import PRECISIONS, Batch, fill, resolve_optimizer, streams_of
 
 __all__ = ["Run", "fit", "load_run"]
 
 SEGMENT_SECONDS = 0.25  # how long a segment should last: long beside the host's work, short to a waiting person
+_GO, _STOP, _INTERRUPT, _FAIL = range(4)  # what is wished between two segments
 
 
 def fit(
@@ -47,6 +53,7 @@ def fit(
     sample_weight: Any = None,
     class_weight: Any = None,
     weight_normalization: str = "count",
+    loss_weights: Mapping[str, Any] | None = None,
     observers: Sequence[Any] = (),
     callbacks: Sequence[Any] = (),
     hyperparameters: Mapping[str, Any] | None = None,
@@ -62,23 +69,27 @@ def fit(
 
     Args:
       model: a Model, an ``(init, apply)`` pair, or a function of hyperparameters that gives one.
-      loss: a name, or ``(predictions, targets) -> (batch, …)`` values.
+      loss: a name, or ``(predictions, targets) -> (batch, …)`` values; of several outputs a dict of such by output, and
+        targets are a dict too. Each is a column, ``loss_main``; ``loss_weights``, numbers by output, weigh their sum.
       optimizer: an optax transformation, a name, or a function of hyperparameters that gives one.
       data: ``(inputs, targets)`` arrays or trees of arrays ``(n, …)``, a Dataset, or batches: an iterable that can be
-        iterated once an epoch, or a function that gives an iterator.
+        iterated once an epoch, or a function that gives an iterator; one that takes ``epoch`` is given its number, from
+        0, such as ``data.stream`` of arrays beyond memory.
       key: a PRNG key or an int seed. epochs: in all, >= 1. batch_size: the last, smaller batch counts by its examples.
       validation: ``(inputs, targets)``, or a fraction to hold out (stratified by integer labels, by the key).
-      metrics: names or functions, one, a sequence or a dict by column name.
+      metrics: names or functions, one, a sequence or a dict by column name; of several outputs, a dict of these by
+        output: ``{"main": ["accuracy"]}`` is the column ``main_accuracy``.
       penalty: ``params -> scalar``, added to the loss. augment: ``(key, inputs) -> inputs``, on training batches.
-      sample_weight: ``(n,)``; class_weight: ``(classes,)`` or a dict by label; weight_normalization: "count" divides
-        the weighted loss of a batch by its examples, "weights" by the sum of their weights.
+      sample_weight: ``(n,)``; class_weight: ``(classes,)`` or a dict by label, where there is one output;
+        weight_normalization: "count" divides the weighted loss of a batch by its examples, "weights" by their weights.
       observers: carried inside the run, such as ``observers.early_stopping()``. callbacks: called between segments.
       hyperparameters: numbers by name, given as data to every function above that takes an argument of that name.
       params, state: where to start, instead of the model's init. resume: a checkpoint, its folder, or a Run.
       segment_epochs: epochs between two calls of the callbacks; chosen by time when None.
       precision: "bfloat16" computes in it, parameters stay float32. accumulation: micro-batches per step.
       device: where to run; jax's default when None. Several share each batch out, and batch_size is a multiple of their
-        number: the same run to rounding.
+        number: the same run to rounding. Over processes, ``jax.devices()``: each gives the same arguments and all of
+        the data, and has the run in the end; callbacks are called by the first process, the one that writes files.
 
     Returns:
       The Run: parameters, history, best epoch, result ("done", "stopped", "diverged" or "interrupted").
@@ -102,24 +113,27 @@ class Job:
             _check.integer("segment_epochs", self.segment_epochs, low=1)
         self.key = _check.prng_key(a["key"])
         self.keys = Keys.of(self.key)
-        self.hyperparameters = _as_data(a["hyperparameters"])
+        self.hyperparameters = _as_data(weights_as_data(a["hyperparameters"], a.get("loss_weights"), a["loss"]))
         self.callbacks = [_callback(c) for c in a["callbacks"]]
         model = intern(a["model"]) if is_builder(a["model"]) else as_model(a["model"])
         optimizer = intern(_registry.function(a["optimizer"], "optimizer"))
-        loss = intern(_registry.function(a["loss"], "loss"))
+        loss = resolve_loss(a["loss"], each=intern)
         penalty = intern(a["penalty"])
         plain = {name: v.item() for name, v in self.hyperparameters.items()}
         _all_used(plain, model, optimizer, loss, penalty)
         # Built once with the numbers themselves, so that values out of range are an error here.
-        self.model: Model = model if isinstance(model, Model) else as_model(model(**matching(model, plain)))
-        made = optimizer if hasattr(optimizer, "update") else None
-        if made is None:
-            made = resolve_optimizer(optimizer, **matching(optimizer, plain))
-            optimizer = optimizer if matching(optimizer, plain) else made
-        streams = streams_of(a["metrics"])
+        with named(a.get("name")):
+            self.model: Model = model if isinstance(model, Model) else as_model(model(**matching(model, plain)))
+            if not hasattr(optimizer, "update"):
+                made = resolve_optimizer(optimizer, **matching(optimizer, plain))
+                optimizer = optimizer if matching(optimizer, plain) else made
         mesh = _mesh(a.get("device"), batch_size)
         self._everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+        self._together = mesh is not None and mesh.is_multi_process
+        if self._together and jax.process_index():
+            self.callbacks = []
         self._enter(a, fill(loss, plain, skip=2))
+        streams = streams_of(a["metrics"], loss=loss, outputs=self.fits.outputs)
         chosen = tuple(a["observers"])
         if not any(o.monitor and o.scale is None for o in chosen):  # what scales keeps no parameters
             chosen = (observers_room.best(), *chosen)
@@ -162,7 +176,10 @@ class Job:
                 raise ValueError("with batches, give weights as each batch's third part: (inputs, targets, weights)")
             if fraction is not None:
                 raise ValueError("with batches, validation must be (inputs, targets), not a fraction")
-            self.source = source(given)
+            self._make: Any = given
+            self._by_epoch, self._source_epoch = _takes_epoch(given), 0
+            self.source = source(functools.partial(self._make, 0) if self._by_epoch else given)
+            self._fingerprint = self._make.fingerprint() if hasattr(given, "fingerprint") else None
             inputs, targets = data_room.check(*self.source.peek()[:2], name="the first batch")
         self.example = one_of(inputs)
         self.input_shape = shape_of(inputs)
@@ -171,6 +188,8 @@ class Job:
         outputs = outputs_of(self.model, self.example)
         self.fits = Fit(loss, outputs)
         targets = self.fits(targets, "data")
+        if a["class_weight"] is not None and not hasattr(targets, "shape"):
+            raise ValueError("class_weight is for one output; of several, weigh examples by sample_weight")
         if self.source is not None:
             self.source.fits, self.source.input_shape = self.fits, self.input_shape
         elif fraction is not None:
@@ -191,7 +210,7 @@ class Job:
 
             self.weigh, weights = weigh, weigh(weights)
             self.steps_per_epoch = -(-count // min(a["batch_size"], count))
-            self.data = jax.device_put(Data(inputs, targets, weights, self.validation), self._everywhere)
+            self.data = self._put(Data(inputs, targets, weights, self.validation))
 
     def _held_out(self, validation: Any) -> Batch | None:
         if validation is None:
@@ -205,7 +224,30 @@ class Job:
                 f"validation examples have the shape {shape_of(inputs)}, training examples {self.input_shape}"
             )
         weights = weights_of(validation[2], None, None, count_of(inputs)) if len(validation) == 3 else None
-        return jax.device_put(Batch(inputs, self.fits(targets, "validation"), weights))
+        return self._put(Batch(inputs, self.fits(targets, "validation"), weights))
+
+    def _put(self, data: Any) -> Any:
+        """Data on every device of the run; over processes without comparing it, which `_same_everywhere` does."""
+        where = self._everywhere
+        if where is None or not self._together:
+            return jax.device_put(data, where)
+
+        def put(x: Any) -> jax.Array:
+            if isinstance(x, jax.Array) and not x.is_fully_addressable:
+                return x
+            return jax.make_array_from_process_local_data(where, np.asarray(x), np.shape(x))
+
+        return jax.tree.map(put, data)
+
+    def _same_everywhere(self, run: Run) -> None:
+        """A ValueError where a process was given other data, or another key, batch size … than the first."""
+        known = run.identity() | {"epochs": self.epochs, "segment_epochs": self.segment_epochs, "epoch": run.epoch}
+        digests = [hashlib.blake2b(repr(value).encode(), digest_size=8).digest() for value in known.values()]
+        told = np.asarray(multihost_utils.process_allgather(np.array([list(digest) for digest in digests], np.uint8)))
+        for process, theirs in enumerate(told):
+            for name, one, first in zip(known, theirs, told[0], strict=True):
+                if not np.array_equal(one, first):
+                    raise ValueError(f"all processes must be given the same run; {name} of process {process} differs")
 
     def shapes(self) -> Carry:
         """What a state looks like, without computing one."""
@@ -216,7 +258,7 @@ class Job:
         )  # fmt: skip
 
     def fingerprint(self) -> str | None:
-        """A digest of the data; None for batches from outside, which are not looked at twice."""
+        """A digest of the data; None for batches from outside that have none: they are not looked at twice."""
         if self._fingerprint is None and self.data is not None:
             parts = tuple(self.data)
             self._fingerprint = data_room.fingerprint(parts if any(p is not None for p in parts[4:]) else parts[:4])
@@ -263,16 +305,21 @@ class Job:
     def run(self) -> Run:
         began = time.perf_counter()
         run = Run(self)
+        if self._together:
+            run.plan = dataclasses.replace(self.plan, mesh=None)  # what it computes later, each process does alone
         if self.resume is not None:
             carry, run.history = restore(self.resume, self, self.shapes())
         else:
             carry = self.start()
+        if self._together:
+            run.epoch = int(carry.epoch)
+            self._same_everywhere(run)
         if self._everywhere is not None:
             carry = jax.device_put(carry, self._everywhere)
         if self.source is None:
             # No epochs yet: this compiles, so that the seconds of the first epoch are its own.
             carry = self.segment(carry, int(carry.epoch))
-        run.update(carry)
+        run.update(_own(carry))
         jax.block_until_ready(carry)
         run.compile_seconds = time.perf_counter() - began
         try:
@@ -292,21 +339,33 @@ class Job:
         """Segment after segment, with the callbacks between them."""
         length = self.segment_epochs or 1
         with Interrupt() as interrupt:
-            while run.running and run.epoch < self.epochs and not interrupt.asked:
-                end = self._boundary(run.epoch, min(length, CAPACITY))
+            while True:
+                wish = _INTERRUPT if interrupt.asked else _STOP if run.stop_asked else _GO
+                end, wish = self._agreed(self._boundary(run.epoch, min(length, CAPACITY)), wish)
+                if wish != _GO or not run.running or run.epoch >= self.epochs:
+                    break
                 began = time.perf_counter()
                 carry = self.segment(carry, end) if self.source is None else self._streamed(carry, interrupt)
                 code = int(carry.code)  # waits for the segment
                 seconds = time.perf_counter() - began
                 done = int(carry.epoch) - run.epoch
-                run.extend(carry, seconds)
+                run.extend(_own(carry), seconds)
                 if code == RUNNING and self.segment_epochs is None and done:
                     ideal = SEGMENT_SECONDS / (seconds / done)
                     length = int(max(1, min(ideal, 8 * length)))
-                if self._call("on_segment", run):
-                    run.stop_asked = True
-                    break
-        run.interrupted = interrupt.asked and run.running and run.epoch < self.epochs
+                run.stop_asked = self._call("on_segment", run)
+        run.stop_asked = wish == _STOP
+        run.interrupted = wish == _INTERRUPT and run.running and run.epoch < self.epochs
+
+    def _agreed(self, end: int, wish: int) -> tuple[int, int]:
+        """Where the next segment ends and what is wished: of several processes, the first's end, the strongest wish."""
+        if not self._together:
+            return end, wish
+        told = np.asarray(multihost_utils.process_allgather(np.array([end, wish], np.int32)))
+        end, wish = int(told[0, 0]), int(told[:, 1].max())
+        if wish == _FAIL and jax.process_index():
+            raise RuntimeError("a callback failed in the first process; its error is there")
+        return end, wish
 
     def _end(self, run: Run) -> None:
         """Every callback is told of the end, even when one before it fails."""
@@ -332,14 +391,18 @@ class Job:
     def _streamed(self, carry: Carry, interrupt: "Interrupt") -> Carry:
         """One epoch over batches that come from outside."""
         assert self.source is not None
-        old = jax.tree.map(jnp.copy, carry.train)
-        key = jax.random.fold_in(self.keys.steps, carry.epoch)
+        old, epoch = jax.tree.map(jnp.copy, carry.train), int(carry.epoch)
+        if self._by_epoch and epoch != self._source_epoch:
+            fits, shape = self.source.fits, self.source.input_shape
+            self.source, self._source_epoch = source(functools.partial(self._make, epoch)), epoch
+            self.source.fits, self.source.input_shape = fits, shape
+        key = jax.random.fold_in(self.keys.steps, epoch)
         scale = observers_room.scale_of(self.plan.observers, carry.memories)
         train, sums, number = carry.train, None, 0
         for stacked in self.source.chunks():
             train, sums = self.program.chunk(train, sums, stacked, key, np.int32(number), self.hyperparameters, scale)
             number += count_of(stacked)
-            if interrupt.asked:
+            if interrupt.asked and not self._together:
                 # An epoch that was cut short is undone, so that what is kept ends at an epoch.
                 return carry._replace(train=old)
         self.steps_per_epoch = number
@@ -347,7 +410,11 @@ class Job:
         return self.program.finish(old, new, sums, self.validation, np.int32(0), self.hyperparameters)
 
     def _call(self, moment: str, run: Run) -> bool:
-        answers = [getattr(c, moment)(run) for c in self.callbacks if hasattr(c, moment)]
+        try:
+            answers = [getattr(c, moment)(run) for c in self.callbacks if hasattr(c, moment)]
+        except BaseException:
+            self._agreed(0, _FAIL)  # the other processes wait for this one
+            raise
         return any(a is True for a in answers)
 
 
@@ -392,10 +459,34 @@ def pair(data: Any) -> Any:
     return (data.inputs, data.targets) if hasattr(data, "inputs") and hasattr(data, "targets") else data
 
 
+@contextlib.contextmanager
+def named(what: str | None) -> Iterator[None]:
+    """Errors say what they concern, such as a lane by its number."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if what is None:
+            raise
+        raise type(error)(f"{what}: {error}") from None
+
+
+def _own(carry: Any) -> Any:
+    """What this process has of a state that every device holds as a whole."""
+    return jax.tree.map(lambda x: x if x.is_fully_addressable else x.addressable_data(0), carry)
+
+
+def _takes_epoch(data: Any) -> bool:
+    """Whether ``data`` is a function of the epoch's number."""
+    return callable(data) and not hasattr(data, "__iter__") and "epoch" in inspect.signature(data).parameters
+
+
 def _mesh(device: Any, batch_size: int) -> jax.sharding.Mesh | None:
     """The devices that share batches out; None for one."""
     if not isinstance(device, (list, tuple)):
         return None
+    processes = {one.process_index for one in device}
+    if len(processes) > 1 and len(processes) < jax.process_count():
+        raise ValueError(f"device must be of one process or of all {jax.process_count()}; got {sorted(processes)}")
     if not device or batch_size % len(device):
         raise ValueError(f"batch_size must be a multiple of the devices' number; got {batch_size} and {len(device)}")
     return jax.sharding.Mesh(np.array(device), ("data",))

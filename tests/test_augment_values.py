@@ -135,6 +135,7 @@ def test_mixup_rounds_bytes_and_keeps_types():
         np.testing.assert_allclose(np.asarray(images, float)[:, 0], 255 * np.asarray(labels, float)[:, 1], atol=1.5)
 
 
+@pytest.mark.slow
 def test_regression_targets_are_mixed_too():
     y = np.array([1.0, 3.0, 7.0], np.float32)
     x = y[:, None]

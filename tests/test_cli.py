@@ -288,6 +288,7 @@ def test_default_folders(home):
     assert "curves.png" not in os.listdir("mine/here")
 
 
+@pytest.mark.slow
 def test_regression_values(home):
     table(home / "data.csv", label=lambda i: f"{i / 7:.3f}")
     assert call("train", "small.toml", "--out", "run", "--set", "training.epochs=1").exit_code == 0
@@ -297,6 +298,7 @@ def test_regression_values(home):
     assert np.isfinite(float(result.stdout.splitlines()[1]))
 
 
+@pytest.mark.slow
 def test_images_from_a_folder(home):
     idx(home / "idx")
     (home / "small.toml").write_text(CONFIG.format(source="idx").replace('target = "kind"\n', ""))

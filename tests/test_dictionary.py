@@ -15,6 +15,7 @@ import pytest
 import augmentations
 import expressions
 import jaxdict as jd
+import layer_equations
 from jaxdict import _expression, _registry
 from jaxdict._entry import entry as register
 
@@ -256,29 +257,30 @@ def test_observer(entry):
     assert entry.name != "plateau" or shown["s"] < 1
 
 
-@pytest.mark.parametrize("entry", by_kind["layer"] + by_kind["model"], ids=ids(by_kind["layer"] + by_kind["model"]))
+@each("layer")
 def test_layer(entry):
-    """A layer's equation over its own parameters, in training where that is what it describes."""
+    layer_equations.check(entry)
+
+
+@each("model")
+def test_model(entry):
+    """A model's equation over its own parameters, in training where that is what it describes."""
     x = np.random.default_rng(1).normal(0.5, 1.5, (9, 6)).astype(np.float32)
-    arguments = {"dense": (4,), "activation": ("tanh",), "dropout": (0.4,), "mlp": ([6, 5, 3],),
-                 "serial": (jd.layers.activation("tanh"), jd.layers.activation("sigmoid"))}  # fmt: skip
-    options = {"activation": "tanh"} if entry.name == "mlp" else {}
-    layer = entry.function(*arguments.get(entry.name, ()), **options)
-    params, state, shape = layer.init(jax.random.key(2), (6,))
+    f, g = jd.layers.activation("tanh"), jd.layers.activation("sigmoid")
+    arguments = {"mlp": ([6, 5, 3],), "autoencoder": ([6, 3],), "serial": (f, g), "residual": (f,)}
+    nodes = {"f": (f, "x"), "g": (g, "f"), "sum": (jd.layers.add(), ["g", "x"])}
+    options = {"graph": {"inputs": "x", "nodes": nodes, "outputs": "sum"}}
+    options |= {name: {"activation": "tanh"} for name in ("mlp", "autoencoder")}
+    model = entry.function(*arguments.get(entry.name, ()), **options.get(entry.name, {}))
+    params, state, shape = model.init(jax.random.key(2), (6,))
     params = jax.tree.map(lambda p: p + 0.1, params)
-    y, _ = layer.apply(params, state, jnp.asarray(x), key=jax.random.key(3), train=True)
+    y, _ = model.apply(params, state, jnp.asarray(x), key=jax.random.key(3), train=True)
     assert y.shape == (9, *shape)
-    dense = params if entry.name == "dense" else params.get("dense_1", {})
-    scope = {
-        "x": x, "W": dense.get("kernel"), "b": dense.get("bias"), "W1": dense.get("kernel"), "b1": dense.get("bias"),
-        "W2": params.get("dense_2", {}).get("kernel"), "b2": params.get("dense_2", {}).get("bias"),
-        "f": np.tanh, "g": lambda v: 1 / (1 + np.exp(-v)), "p": 0.4, "gamma": params.get("scale"),
-        "beta": params.get("offset"), "epsilon": 1e-5,
-    }  # fmt: skip
-    if entry.name == "dropout":
-        scope["b"] = np.asarray(y != 0, float)
-    scope = {k: v if callable(v) or v is None else np.asarray(v, float) for k, v in scope.items()}
-    shown = _expression.evaluate(entry.expression, scope, _expression.numpy_vocabulary(axis=0))
+    scope = {"x": x, "f": np.tanh, "g": lambda v: 1 / (1 + np.exp(-v))}
+    parts = [params["encoder"], params["decoder"]] if "encoder" in params else [params]
+    for number, layer in enumerate((layer for part in parts for layer in part.values()), 1):
+        scope |= {f"W{number}": np.asarray(layer["kernel"], float), f"b{number}": np.asarray(layer["bias"], float)}
+    shown = _expression.evaluate(entry.expression, scope)
     expressions.agree(y, shown, entry.name, rtol=2e-5, atol=2e-6)
 
 

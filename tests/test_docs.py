@@ -73,16 +73,27 @@ print(json.dumps({
 """
 
 
-def test_the_code_of_the_readme_runs_and_does_what_it_says(tmp_path):
-    script = tmp_path / "readme.py"
-    script.write_text("\n".join([*blocks("python"), CLAIMS]))
-    out = run(script, tmp_path)
+def shown(code, folder):
+    """What ``code`` prints, and that it is what the README says."""
+    script = folder / "readme.py"
+    script.write_text("\n".join(code))
+    out = run(script, folder)
     said = "".join(blocks("text"))
     score = r"test accuracy (\S+), loss (\S+)"
     assert numbers(score, out) == pytest.approx(numbers(score, said), abs=0.04)
     classes = r"classes \[[\d ]+\] labels \[[\d ]+\]"
     assert re.findall(classes, out) == re.findall(classes, said) != []
     assert "loaded predictions are the same: True" in out
+    return out
+
+
+def test_the_first_code_of_the_readme_runs(tmp_path):
+    shown(blocks("python")[:1], tmp_path)
+
+
+@pytest.mark.slow
+def test_the_code_of_the_readme_runs_and_does_what_it_says(tmp_path):
+    out = shown([*blocks("python"), CLAIMS], tmp_path)
     assert "the tanh form by default" in out
     assert json.loads(out.splitlines()[-1]) == {
         "lookup": ["gelu", "gelu"], "resumed is whole": True, "programs": [True, 0], "lane is alone": True,

@@ -152,6 +152,7 @@ def binary(**options):
     return made, np.stack([scipy.special.expit(np.asarray(run.predict(X), np.float64)) for run in made.runs])
 
 
+@pytest.mark.slow
 def test_one_logit_and_batch_statistics():
     made, each = binary()
     np.testing.assert_allclose(made.predict(X, output="probabilities"), each.mean(0), atol=1e-6)
@@ -214,6 +215,7 @@ def smooth(logits, labels, *, smoothing):
     return jd.losses.sparse_softmax_cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
+@pytest.mark.slow
 def test_hyperparameters_by_member(tmp_path):
     slopes = [0.0, 0.3, 0.9]
     made = ensemble.seeds(
@@ -514,3 +516,33 @@ def test_bad_arguments_of_snapshots(change, message):
     options = {"optimizer": "adam", "data": (X, Y), "cycles": 3, "epochs": 6, "learning_rate": 0.1, "key": 0} | change
     with pytest.raises((ValueError, TypeError, KeyError), match=message):
         ensemble.snapshots(MODEL, LOSS, options.pop("optimizer"), options.pop("data"), **options)
+
+
+def test_several_outputs(tmp_path):
+    """Each is averaged as its own loss says, and all of it comes back from a file."""
+    nodes = {
+        "hidden": (jd.layers.dense(5), "x"), "on": (jd.layers.activation("tanh"), "hidden"),
+        "kind": (jd.layers.dense(3), "on"), "size": (jd.layers.dense(1), "on"),
+    }  # fmt: skip
+    model = jd.models.graph(inputs="x", nodes=nodes, outputs=("kind", "size"))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 4)).astype(np.float32)
+    targets = {"kind": rng.integers(0, 3, 40), "size": x[:, :1]}
+    found = ensemble.seeds(
+        model, {"kind": "sparse_softmax_cross_entropy", "size": "mse"}, "adam", (x, targets), members=3, key=0,
+        epochs=2, metrics={"kind": ["accuracy"]},
+    )  # fmt: skip
+    each, together = found.predictions(x), found.predict(x)
+    np.testing.assert_allclose(together["size"], np.mean(each["size"], axis=0), rtol=1e-5, atol=1e-6)
+    mean = np.mean(jax.nn.softmax(each["kind"]), axis=0)
+    np.testing.assert_allclose(jax.nn.softmax(together["kind"]), mean, rtol=1e-5)
+    scores = found.evaluate((x, targets))
+    assert scores["kind_accuracy"] == pytest.approx(np.mean(mean.argmax(-1) == targets["kind"]))
+    assert scores["loss"] == pytest.approx(scores["loss_kind"] + scores["loss_size"], rel=1e-5)
+    votes = found.predict(x, output="classes", combine="vote")
+    assert list(votes) == ["kind"]
+    found.save(tmp_path / "ensemble.safetensors")
+    loaded = ensemble.load(tmp_path / "ensemble.safetensors")
+    for name in together:
+        np.testing.assert_array_equal(loaded.predict(x)[name], together[name])
+    assert loaded.evaluate((x, targets)) == scores

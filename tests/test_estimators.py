@@ -118,7 +118,7 @@ def test_a_step_is_weights_times_gradient_plus_penalty():
     assert model.n_iter_ == len(model.loss_curve_) == 3
 
 
-@pytest.mark.parametrize("make", [classifier, regressor])
+@pytest.mark.parametrize("make", [classifier, pytest.param(regressor, marks=pytest.mark.slow)])
 def test_weights_are_repetitions(make):
     """Examples that count twice are there twice, those that count nothing are not there: full batches, any order."""
     times = np.random.default_rng(1).integers(0, 3, 50)

@@ -101,11 +101,76 @@ def search_sklearn(out):
     assert abs(float(rows[0][2]) - float(rows[1][2])) < 0.02
 
 
-CHECKED = (quickstart, compose_a_formula, optax_chain, own_loop, lanes, ensemble, search_sklearn)
+def backprop_by_hand(out):
+    assert "  δ2 = 1·(1·0.8808 + 1·0.8808) = 1.762   ∂L/∂W(x1→2) = 1.762   ∂L/∂W(x2→2) = 3.523" in out
+    assert numbers(r"largest difference to jax.grad: (\S+)", out)[0] < 1e-6
+
+
+def universal_approximation(out):
+    errors = {}
+    for name, error in re.findall(r"(sin 2x|\|x\||step) +\d+ units: error (\S+)", out):
+        errors.setdefault(name, []).append(float(error))
+    assert all(len(each) == 4 for each in errors.values())
+    for name in ("sin 2x", "|x|"):
+        assert errors[name] == sorted(errors[name], reverse=True)
+    assert errors["sin 2x"][-1] < 0.01
+    assert errors["|x|"][-1] < 0.02
+    assert errors["step"][-1] < 0.1  # it jumps: no width is exact there
+
+
+def wide_and_deep(out):
+    assert "324 parameters" in out
+    assert numbers(r"r2 on the test part: (\S+)", out)[0] > 0.35
+    error, spread = numbers(r"mean absolute error: (\d+), where (\d+) is", out)
+    assert error < 0.7 * spread
+
+
+def auxiliary_output(out):
+    assert "<12 runs: 12 done> by 1 program" in out
+    rows = re.findall(r"weight (\S+): accuracy (\S+), of the auxiliary output (\S+)", out)
+    main, aux = ([float(row[i]) for row in rows] for i in (1, 2))
+    assert len(rows) == 4
+    assert min(main) > 0.92
+    assert aux[0] < 0.3 < 0.9 < min(aux[1:])  # a weight of 0 teaches nothing
+
+
+def transfer(out):
+    rows = {n: float(a) for n, a in re.findall(r"(.+): accuracy (\S+),", out)}
+    assert len(rows) == 8
+    assert rows["convolutional, a head on frozen features"] > rows["dense, a head on frozen features"] + 0.05
+    assert rows["dense, then all layers"] > rows["dense, a head on frozen features"]
+
+
+def pretraining(out):
+    assert numbers(r"turns of images held out: accuracy (\S+)", out)[0] > 0.8
+    rows = [float(a) for a in re.findall(r"labels .*: accuracy (\S+),", out)]
+    assert len(rows) == 4
+    assert min(rows[2:]) > max(rows[:2])
+
+
+CHECKED = (
+    wide_and_deep,
+    auxiliary_output,
+    quickstart,
+    compose_a_formula,
+    optax_chain,
+    own_loop,
+    lanes,
+    ensemble,
+    search_sklearn,
+    backprop_by_hand,
+    universal_approximation,
+    transfer,
+    pretraining,
+)
 CHECKS = {f.__name__: f for f in CHECKED}
 
 
-LONG = {"ensemble", "search_sklearn"}  # what they show has tests of its own
+# What they show has tests of its own.
+LONG = {
+    "auxiliary_output", "ensemble", "lanes", "optax_chain", "own_loop", "pretraining", "quickstart", "search_sklearn",
+    "transfer", "universal_approximation",
+}  # fmt: skip
 SCRIPTS = [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in LONG else []) for p in EXAMPLES]
 
 

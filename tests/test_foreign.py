@@ -139,7 +139,10 @@ def bits(tree):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.fixture(params=MODELS)
+# What each has that is its own is tested beside this; they train by the same code.
+@pytest.fixture(
+    params=["linen", "norm", *(pytest.param(k, marks=pytest.mark.slow) for k in MODELS if k not in ("linen", "norm"))]
+)
 def kind(request):
     return request.param
 

@@ -18,8 +18,8 @@ LEVELS = {
     1: "activations augment losses metrics distributions initializers penalties noise normalization optimizers "
     "schedules terms",
     2: "layers",
-    3: "models _foreign history data checkpoint",
-    4: "train plots contact_sheet compat",
+    3: "models backprop inspection units _foreign history data checkpoint",
+    4: "train plots contact_sheet compat transfer",
     5: "intake run runner lanes callbacks",
     6: "dictionary tune ensemble",
     7: "estimators config cli race port _card __main__ _versions",

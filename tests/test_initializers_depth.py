@@ -71,6 +71,7 @@ def test_the_gradients_factor_a_layer(activation, init, width, expected):
     np.testing.assert_allclose(factor(activation, init, width), expected, rtol=0.08)
 
 
+@pytest.mark.slow
 def test_relu_signals():
     """He keeps the mean square through fifty layers; a sixth of its variance loses it, and so does S0's 0.7737."""
     (_, _, squares), _ = through("relu", HE, 256, depth=50)
@@ -82,6 +83,7 @@ def test_relu_signals():
     np.testing.assert_allclose((squares[-1] / squares[0]) ** (1 / 49), 0.7737, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_the_outputs_grow_not_the_weights():
     """S2 says that under N(0, 1) the weights' variance grows with depth; it is 1 in every layer."""
     weights = np.asarray(stack(N01, 20, 100), float)

@@ -186,6 +186,7 @@ class TestSparse:
         p = 3 * 2 / (10 * 9)
         assert np.all(np.abs(pairs - p) < 5 * np.sqrt(p * (1 - p) / 20_000))
 
+    @pytest.mark.slow
     def test_axes(self):
         torch = np.asarray(initializers.sparse(connections=4, in_axis=1, out_axis=0)(0, (8, 5, 3)))  # and a field of 3
         assert np.all(np.sum(torch != 0, axis=(1, 2)) == 4)

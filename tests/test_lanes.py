@@ -92,7 +92,7 @@ def test_wider_is_another_rounding_only():
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("width", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_sample_weights_by_lane(width):
     halves = (np.arange(50) % 2, 1 - np.arange(50) % 2, np.linspace(0, 2, 50))
     runs = lanes(keys=[4, 4, 4], hyperparameters={"learning_rate": 0.01}, sample_weight=np.stack(halves), width=width)
@@ -105,7 +105,7 @@ def test_sample_weights_by_lane(width):
     assert not np.array_equal(runs[0].history["loss"], runs[1].history["loss"])
 
 
-@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("width", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_examples_by_lane(width):
     """Bootstrap samples, and three folds, one of another size, with the rest to be validated on."""
     rng = np.random.default_rng(0)
@@ -224,6 +224,7 @@ def test_what_runs_tell():
         runs.best("validation_acuracy")
 
 
+@pytest.mark.slow
 def test_keys_of_every_form():
     keys = jax.random.split(jax.random.key(1), 2)
     train = functools.partial(jd.fit_lanes, MODEL, LOSS, jd.optimizers.adam(0.01), (X, Y), epochs=1)

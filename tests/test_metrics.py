@@ -230,6 +230,7 @@ def test_in_fit_by_name(run):
         np.testing.assert_allclose(run.history[f"validation_{name}"][-1], function(logits, CLASS[:13]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_matrix_in_evaluate(run):
     got = run.evaluate((X, CLASS), metrics=["confusion_matrix", "accuracy"])
     want = metrics.confusion_matrix(run.predict(X), CLASS)

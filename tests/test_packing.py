@@ -50,9 +50,9 @@ def test_the_gradient_by_the_vectors_is_the_packed_gradient():
     "optimizer",
     [
         optimizers.adam(1e-2),
-        optimizers.rmsprop(1e-2, centered=True, momentum=0.9),
+        pytest.param(optimizers.rmsprop(1e-2, centered=True, momentum=0.9), marks=pytest.mark.slow),
         optax.chain(optimizers.weight_decay(1e-2), optimizers.momentum(1e-2), optimizers.clip_by_value(1.0)),
-        optax.adamw(1e-2),
+        pytest.param(optax.adamw(1e-2), marks=pytest.mark.slow),
     ],
     ids=["adam", "rmsprop", "chain", "adamw"],
 )

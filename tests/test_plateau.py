@@ -248,6 +248,7 @@ def test_resumed_it_has_the_same_bits(whole, tmp_path):
         np.testing.assert_array_equal(again.history["learning_rate"], whole.history["learning_rate"])
 
 
+@pytest.mark.slow
 def test_batches_from_outside_are_scaled_too():
     batches = [(X[i : i + 20], Y[i : i + 20]) for i in (0, 20, 40)]
     plateau = jd.observers.plateau(monitor="loss", factor=0.5, patience=1, rtol=0.9)

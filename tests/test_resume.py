@@ -102,6 +102,7 @@ def test_load_run_predicts_and_evaluates(whole, tmp_path):
         run.predict(X[:, :3])
 
 
+@pytest.mark.slow
 def test_load_run_of_a_foreign_model_asks_for_it(tmp_path):
     model = jd.models.Model(MODEL.init, MODEL.apply)
     run = jd.fit(model, lambda p, t: (p - t).sum(-1) ** 2, "adam", (X, X[:, :3]), key=0, epochs=1)

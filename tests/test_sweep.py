@@ -91,7 +91,9 @@ def test_a_sweep_and_training_its_best(write, tmp_path):
 @pytest.mark.parametrize(
     ("method", "more", "rates", "runs"),
     [
-        ("grid", 'folds = 2\nseeds = 2\nmonitor = "validation_accuracy"', "[0.01, 0.03]", 16),
+        pytest.param(
+            "grid", 'folds = 2\nseeds = 2\nmonitor = "validation_accuracy"', "[0.01, 0.03]", 16, marks=pytest.mark.slow
+        ),
         ("halving", "candidates = 6\nfactor = 3", RATES, 6),
         ("hyperband", "factor = 3", RATES, 5),
     ],

@@ -220,6 +220,7 @@ def test_make_step_is_the_pure_step():
     same_bits(weighted.params, params)  # weights of zero teach nothing
 
 
+@pytest.mark.slow
 def test_make_step_scans_and_vmaps_over_seeds():
     step = jd.train.make_step(MODEL, LOSS, "adam")
     optimizer = jd.optimizers.adam()

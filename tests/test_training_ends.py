@@ -183,6 +183,7 @@ def test_batches_from_a_function():
     same_bits(run.params, listed.params)
 
 
+@pytest.mark.slow
 def test_a_batch_of_everything_equals_the_resident_run():
     a = jd.fit(MODEL, LOSS, jd.optimizers.adam(0.01), [(X, Y)], key=3, epochs=5, metrics="accuracy")
     b = jd.fit(MODEL, LOSS, jd.optimizers.adam(0.01), (X, Y), key=3, epochs=5, batch_size=50, metrics="accuracy")
@@ -190,6 +191,7 @@ def test_a_batch_of_everything_equals_the_resident_run():
     np.testing.assert_allclose(a.history["loss"], b.history["loss"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_come_with_batches():
     weights = np.linspace(0, 2, 50).astype(np.float32)
     a = jd.fit(MODEL, LOSS, jd.optimizers.adam(0.01), [(X, Y, weights)], key=3, epochs=2)

@@ -22,6 +22,7 @@ def test_segments_of_any_length_give_the_same_bits(length):
         np.testing.assert_array_equal(run.history[column], base().history[column])
 
 
+@pytest.mark.slow
 def test_more_epochs_than_a_segment_holds_rows():
     epochs = segment.CAPACITY + 5
     run = jd.fit(MODEL, LOSS, "adam", (X[:8], Y[:8]), key=0, epochs=epochs, batch_size=8, segment_epochs=10_000)
@@ -112,6 +113,7 @@ def test_the_shuffle_favours_no_place(count):
     assert error.std() == pytest.approx(1, abs=0.08)
 
 
+@pytest.mark.slow
 def test_shuffles_of_neighbouring_epochs_are_unrelated():
     """No pair of neighbours stays together, and no order is like the one before, more often than chance has it."""
     count, epochs = 1437, 300
@@ -158,6 +160,7 @@ def test_early_stopping_stops_and_restores():
     assert last.evaluate(HELD)["loss"] == pytest.approx(losses[-1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_early_stopping_takes_a_maximum_and_min_delta():
     stop = jd.observers.early_stopping(monitor="validation_accuracy", mode="max", patience=2, min_delta=2.0)
     run = fit(epochs=9, validation=HELD, metrics="accuracy", observers=[stop])

@@ -410,6 +410,7 @@ def test_hyperband_brackets():
     assert [count[b, 14] for b in (1, 3, 9)] == [0, 0, 3]
 
 
+@pytest.mark.slow
 def test_nested_cross_validation_scores_what_the_search_did_not_see():
     data = X[:48], Y[:48]
     found = tune.nested(model, LOSS, jd.optimizers.adam, data, GRID[:3], outer=3, inner=2, **common)

@@ -11,13 +11,14 @@ import jax
 import numpy as np
 import optax
 
-from jaxdict import _check, _registry, models
+from jaxdict import _check, _registry, layers, models
 from jaxdict import data as data_room
 from jaxdict._cache import constructor
 from jaxdict.config.schema import (
     Config,
     ConfigError,
     DataSection,
+    LayerSection,
     PenaltySection,
     ScheduleSection,
     TrainingSection,
@@ -99,9 +100,10 @@ def assemble(config: Config, parts: Parts) -> Experiment:
         config = config.changed("training", metrics=_METRICS[train.task])
     loss = _registry.find(config.loss.name or "", "loss").function
     with about("model"):
-        if train.inputs.ndim != 2:
+        if config.model.kind == "mlp" and train.inputs.ndim != 2:
             raise ConfigError(f"data.flatten must be true for an mlp; the examples have {train.inputs.shape[1:]}")
         model = make_model(config, train.inputs.shape[-1], output_width(config, train))
+        jax.eval_shape(lambda key: model.init(key, train.inputs.shape[1:])[:2], jax.random.key(0))  # that shapes fit
     config, optimizer = make_optimizer(config, steps_of(config, len(train)))
     return Experiment(
         config=config, train=train, validation=validation, test=test, model=model,
@@ -115,8 +117,17 @@ def assemble(config: Config, parts: Parts) -> Experiment:
 
 def make_model(config: Config, inputs: int, outputs: int, **traced: Any) -> Model:
     """The model, from so many inputs to so many outputs; with numbers that no config can hold."""
-    options = config.model.model_dump(exclude={"kind", "hidden"}) | traced
-    return models.mlp([inputs, *config.model.hidden, outputs], **options)
+    section = config.model
+    if section.kind == "serial":
+        made = [_make_layer(f"model.layers[{i}]", layer) for i, layer in enumerate(section.layers or ())]
+        return models.serial(*made, layers.dense(outputs))
+    options = section.model_dump(exclude={"kind", "hidden", "layers"}) | traced
+    return models.mlp([inputs, *(section.hidden or ()), outputs], **options)
+
+
+def _make_layer(name: str, section: LayerSection) -> Model:
+    with about(name):
+        return _registry.find(section.layer, "layer").function(**section.arguments)
 
 
 def steps_of(config: Config, examples: int) -> int:

@@ -18,6 +18,7 @@ from jaxdict import (
     _registry,
     activations,
     initializers,
+    layers,
     losses,
     metrics,
     optimizers,
@@ -25,7 +26,16 @@ from jaxdict import (
     schedules,
 )
 
-_ROOMS = (activations, initializers, losses, metrics, optimizers, penalties, schedules)  # entries are found by name
+_ROOMS = (
+    activations,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    penalties,
+    schedules,
+)  # entries are found by name
 
 
 class ConfigError(ValueError):
@@ -69,13 +79,31 @@ class DataSection(Section):
     flatten: bool = True
 
 
+class LayerSection(Section):
+    """A layer by its constructor's name, and its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+
+    layer: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
 class ModelSection(Section):
-    kind: Literal["mlp"] = "mlp"
-    hidden: list[_Count] = [128, 64]
-    activation: str = "relu"
-    dropout: _Fraction = 0.0
+    """An mlp of so many hidden units, or layers one after another; the layer of outputs is added to both."""
+
+    kind: Literal["mlp", "serial"] = "mlp"
+    layers: Annotated[list[LayerSection], Field(min_length=1)] | None = None
+    hidden: list[_Count] | None = None
+    activation: str | None = None
+    dropout: _Fraction | None = None
     batch_norm: Literal["before", "after"] | None = None
     initializer: str | None = None
+
+
+_MLP: dict[str, Any] = {"hidden": [128, 64], "activation": "relu", "dropout": 0.0}  # where they are left open
 
 
 class LossSection(_Named):
@@ -194,7 +222,11 @@ def _toml_key(key: str) -> str:
 def _toml_value(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_toml_key(key)} = {_toml_value(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, list):
+        if any(isinstance(inner, Mapping) for inner in value):
+            return "".join(["[\n", *(f"  {_toml_value(inner)},\n" for inner in value), "]"])
         return f"[{', '.join(map(_toml_value, value))}]"
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
@@ -274,6 +306,8 @@ def first_mistake(error: ValidationError) -> str:
     if kind in _SIGNS:
         sign = _SIGNS[kind]
         return f"{key} must be {_BOUNDS[sign]} {context[sign]:g}; got {given!r}"
+    if kind == "too_short":
+        return f"{key} must hold one or more; got {given!r}"
     if kind == "literal_error":
         return f"{key} must be {context['expected']}; got {given!r}"
     if kind == "value_error":
@@ -316,10 +350,8 @@ def _entry(key: str, name: str, kind: str) -> Any:
 
 def _with_names(config: Config) -> Config:
     """The config with the dictionary's own names in place of aliases, and options that are known."""
-    model, loss, optimizer, penalty = config.model, config.loss, config.optimizer, config.penalty
-    activation = _entry("model.activation", model.activation, "activation").name
-    initializer = model.initializer and _entry("model.initializer", model.initializer, "initializer").name
-    config = config.changed("model", activation=activation, initializer=initializer)
+    loss, optimizer, penalty = config.loss, config.optimizer, config.penalty
+    config = config.changed("model", **_named_model(config.model))
     if loss.name is not None:
         entry = _entry("loss.name", loss.name, "loss")
         _known_options("loss", entry, loss.options, skip=2)
@@ -338,6 +370,33 @@ def _with_names(config: Config) -> Config:
     if config.training.metrics is not None:
         config = config.changed("training", metrics=[_metric_name(name) for name in config.training.metrics])
     return config
+
+
+def _named_model(model: ModelSection) -> dict[str, Any]:
+    """What a model's section says, with the dictionary's own names, and what is left open."""
+    given = model.model_dump(exclude={"kind", "layers"}, exclude_none=True)
+    if model.kind == "serial":
+        if given:
+            raise ConfigError(f"model.{next(iter(given))} is of an mlp; a serial model holds kind and layers")
+        if model.layers is None:
+            raise ConfigError('model.layers is missing; such as [{layer = "conv", features = 8, kernel_size = [3, 3]}]')
+        return {"layers": [_named_layer(f"model.layers[{i}]", layer) for i, layer in enumerate(model.layers)]}
+    if model.layers is not None:
+        raise ConfigError('model.layers is of a serial model; give model.kind = "serial" too')
+    given = {**_MLP, **given}
+    for name, kind in (("activation", "activation"), ("initializer", "initializer")):
+        if name in given:
+            given[name] = _entry(f"model.{name}", given[name], kind).name
+    return given
+
+
+def _named_layer(section: str, layer: LayerSection) -> LayerSection:
+    entry = _entry(f"{section}.layer", layer.layer, "layer")
+    takes = inspect.signature(entry.function).parameters.values()
+    if all(p.kind is not p.VAR_KEYWORD for p in takes):
+        _known_options(section, entry, layer.arguments, but=())
+    no_missing(section, entry.function, [*layer.arguments, *(p.name for p in takes if p.kind is p.VAR_KEYWORD)])
+    return layer.model_copy(update={"layer": entry.name})
 
 
 def _metric_name(name: str) -> str:
@@ -374,9 +433,16 @@ def _named_options(section: str, schedule: Mapping[str, Any]) -> dict[str, Any]:
 _ARRAYS = ("axis", "where")  # how arrays lie, which a file does not say
 
 
-def _known_options(section: str, entry: Any, given: Iterable[str], skip: int = 0, also: Sequence[str] = ()) -> None:
+def _known_options(
+    section: str,
+    entry: Any,
+    given: Iterable[str],
+    skip: int = 0,
+    also: Sequence[str] = (),
+    but: Sequence[str] = _ARRAYS,
+) -> None:
     parameters = list(inspect.signature(entry.function).parameters)[skip:]
-    known = [f"{section}.{name}" for name in (*parameters, *also) if name not in _ARRAYS]
+    known = [f"{section}.{name}" for name in (*parameters, *also) if name not in but]
     for name in given:
         if f"{section}.{name}" not in known:
             raise ConfigError(_unknown_key(f"{section}.{name}", known, f"option of {entry.name}"))

@@ -17,8 +17,9 @@ from jaxdict.data.dataset import (
     standardize,
 )
 from jaxdict.data.readers import load, load_csv, load_idx, load_npz, read_idx
+from jaxdict.data.streaming import Stream, stream
 
 __all__ = [
-    "Dataset", "Standardizer", "Task", "check", "count_examples", "fingerprint", "fit_standardizer", "folds", "load",
-    "load_csv", "load_idx", "load_npz", "read_idx", "split", "split_indices", "standardize",
+    "Dataset", "Standardizer", "Stream", "Task", "check", "count_examples", "fingerprint", "fit_standardizer", "folds",
+    "load", "load_csv", "load_idx", "load_npz", "read_idx", "split", "split_indices", "standardize", "stream",
 ]  # fmt: skip

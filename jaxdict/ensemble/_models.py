@@ -11,6 +11,7 @@ from jaxdict import run as run_room
 from jaxdict.ensemble.combine import pool
 from jaxdict.layers import Model
 from jaxdict.models import as_model
+from jaxdict.train.outputs import OutputLosses
 from jaxdict.train.segment import matching
 
 
@@ -59,7 +60,9 @@ GIVEN = Model(_no_init, lambda params, state, inputs, *, key=None, train=False: 
 
 
 def unit_of(loss: Any) -> Any:
-    """What makes probabilities of raw outputs; None for a loss that is not of logits."""
+    """What makes probabilities of raw outputs; None for a loss that is not of logits; pairs by name for several."""
+    if isinstance(loss, OutputLosses):
+        return tuple((name, unit_of(one)) for name, one in loss.losses)
     try:
         return run_room._output_unit(loss, "probabilities")
     except ValueError:

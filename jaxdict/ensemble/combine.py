@@ -156,7 +156,7 @@ def pool(raw: Any, unit: Any, weights: jax.Array | None = None) -> Any:
     Args:
       raw: ``(members, n, …)`` outputs, or a tree of them where there is no unit.
       unit: ``activations.softmax`` or ``activations.sigmoid``, which makes probabilities of them; None averages them
-        as they are.
+        as they are; pairs of name and unit for a dict of outputs.
       weights: ``(members,)`` or ``(members, n)``; all the same when None.
 
     Returns:
@@ -165,6 +165,8 @@ def pool(raw: Any, unit: Any, weights: jax.Array | None = None) -> Any:
     Raises:
       ValueError: as ``average``.
     """
+    if isinstance(unit, tuple):
+        return {name: pool(one, dict(unit).get(name), weights) for name, one in raw.items()}
     raw = jax.tree.map(lambda x: jnp.asarray(x, _check.compute_dtype(jnp.result_type(x))), raw)
     if unit is None:
         return jax.tree.map(lambda x: average(x, weights=weights), raw)

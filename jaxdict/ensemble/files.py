@@ -7,15 +7,16 @@ import jax
 import numpy as np
 import optax
 
-from jaxdict import _check, _registry, checkpoint
+from jaxdict import _check, checkpoint
 from jaxdict import run as run_room
 from jaxdict.ensemble._models import bound
 from jaxdict.ensemble.members import Ensemble, Member
-from jaxdict.intake import shape_of
+from jaxdict.intake import outputs_of, shape_of
 from jaxdict.models import as_model, spec_from_json
 from jaxdict.runner import is_builder
+from jaxdict.train.outputs import loaded_metrics, streams_of
 from jaxdict.train.segment import Plan
-from jaxdict.train.step import PRECISIONS, streams_of
+from jaxdict.train.step import PRECISIONS
 
 
 def load(path: str | os.PathLike[str], *, model: Any = None, loss: Any = None, metrics: Any = None) -> Ensemble:
@@ -38,17 +39,9 @@ def load(path: str | os.PathLike[str], *, model: Any = None, loss: Any = None, m
         raise checkpoint.CheckpointError(f"{path} holds no ensemble")
     if model is None and about["model"] is None:
         raise ValueError(f"the model of {path} was not made of dictionary names alone; give it as model=…")
-    if loss is None and about["loss"] is None:
-        raise ValueError(f"the loss of {path} is not in the dictionary; give it as loss=…")
+    found = run_room._known_loss(loss, about["loss"], path)
     model = spec_from_json(about["model"]) if model is None else model if is_builder(model) else as_model(model)
     example, count, types = run_room._structs(about["inputs"]), about["members"], about["types"]
-    known = [name for name in about["metrics"] if run_room._is_metric(name)]
-    plan = Plan(
-        model=model, loss=_registry.function(loss or about["loss"], "loss"), optimizer=optax.identity(), penalty=None,
-        augment=None, streams=tuple(streams_of(known if metrics is None else metrics).items()), observers=(),
-        batch_size=1, by_count=True, precision=_check.one_of("precision", about["precision"], [None, *PRECISIONS]),
-        accumulation=1, masked_tail=False,
-    )  # fmt: skip
     names = [name.split("/")[1] for name in types if name.startswith("hyperparameters/")]
     numbers = {name: jax.ShapeDtypeStruct((), types[f"hyperparameters/{name}"]) for name in names}
 
@@ -64,6 +57,15 @@ def load(path: str | os.PathLike[str], *, model: Any = None, loss: Any = None, m
     if about["sample"] is not None:
         like["indices"] = jax.ShapeDtypeStruct((count, about["sample"]), np.int32)
     tree, _ = checkpoint.read(path, like)
+    first = {name: tree["hyperparameters"][name][0].item() for name in names}
+    chosen = loaded_metrics(about["metrics"]) if metrics is None else metrics
+    streams = streams_of(chosen, loss=found, outputs=outputs_of(bound(model, first), example))
+    plan = Plan(
+        model=model, loss=found, optimizer=optax.identity(), penalty=None, augment=None,
+        streams=tuple(streams.items()), observers=(), batch_size=1, by_count=True,
+        precision=_check.one_of("precision", about["precision"], [None, *PRECISIONS]), accumulation=1,
+        masked_tail=False,
+    )  # fmt: skip
     return Ensemble(
         Member(tree["params"], tree["state"]), plan=plan, example=example, hyperparameters=tree["hyperparameters"],
         indices=tree.get("indices"), examples=about["examples"],

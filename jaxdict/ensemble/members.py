@@ -25,8 +25,9 @@ from jaxdict.losses import weights_of
 from jaxdict.models import spec_to_json
 from jaxdict.run import Run
 from jaxdict.runner import pair
+from jaxdict.train.outputs import saved_metrics, streams_of
 from jaxdict.train.segment import RUNNING, Carry, Plan, count_of, matching, program
-from jaxdict.train.step import Batch, TrainState, fill, streams_of
+from jaxdict.train.step import Batch, TrainState, fill
 
 
 class Member(NamedTuple):
@@ -201,7 +202,12 @@ class Ensemble:
         if output != "classes":
             raise ValueError(f"a vote gives classes: output='classes'; got output={output!r}")
         classes = self.predictions(inputs, output="classes")
-        return vote(classes, classes_count=max(2, self._fits.outputs.shape[-1]))
+        outputs = self._fits.outputs
+        return jax.tree.map(  # of several outputs, those whose loss is on logits
+            lambda labels, out: vote(labels, classes_count=max(2, out.shape[-1])),
+            classes,
+            {name: outputs[name] for name in classes} if isinstance(classes, dict) else outputs,
+        )
 
     def predictions(self, inputs: Any, *, output: str = "raw") -> Any:
         """What each member says, by one program, in batches.
@@ -257,7 +263,8 @@ class Ensemble:
         """``(batch of raw outputs, hyperparameters) -> row``, and the batch but for its inputs."""
         targets = self._fits(targets, "data")
         weights = None if sample_weight is None else weights_of(sample_weight, None, None, count_of(targets))
-        streams = self.plan.streams if metrics is None else tuple(streams_of(metrics).items())
+        chosen = None if metrics is None else streams_of(metrics, loss=self.plan.loss, outputs=self._fits.outputs)
+        streams = self.plan.streams if chosen is None else tuple(chosen.items())
         plan = dataclasses.replace(self.plan, model=GIVEN, streams=streams, precision=None)
         return functools.partial(program(plan).evaluate, TrainState({}, {}, ())), Batch(None, targets, weights)
 
@@ -366,8 +373,8 @@ class Ensemble:
             "sample": None if self.indices is None else self.indices.shape[1],
             "inputs": run_room._plain(self._example),
             "model": spec_to_json(self.model) if isinstance(self.model, Model) else None,
-            "loss": run_room._entry_name(self.plan.loss, "loss"),
-            "metrics": [name for name, _ in self.plan.streams],
+            "loss": run_room._loss_name(self.plan.loss),
+            "metrics": saved_metrics(self.plan.streams),
             "precision": self.plan.precision,
             "types": {name: leaf.dtype.name for name, leaf in _by_name(tree).items()},
             "jaxdict": __version__,

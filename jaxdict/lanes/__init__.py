@@ -1,6 +1,6 @@
 """Lanes: many runs of one program side by side, on every core, each as if it were alone."""
 
-import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,12 +11,16 @@ import numpy as np
 from jaxdict import _check
 from jaxdict import data as data_room
 from jaxdict.lanes._blocks import Crew
-from jaxdict.lanes._runs import LanePlan, Runs, mode_of
+from jaxdict.lanes._plan import LanePlan, Need, convolution_groups, memory_of, need_of, plan_lanes
+from jaxdict.lanes._runs import Runs, mode_of
 from jaxdict.run import Run
-from jaxdict.runner import Job, pair
+from jaxdict.runner import Job, named, pair
+from jaxdict.train.outputs import weights_as_data
 from jaxdict.train.segment import count_of
 
-__all__ = ["LanePlan", "Runs", "fit_lanes", "mode_of", "plan_lanes"]
+__all__ = [
+    "LanePlan", "Need", "Runs", "convolution_groups", "fit_lanes", "memory_of", "mode_of", "need_of", "plan_lanes",
+]  # fmt: skip
 
 
 def fit_lanes(
@@ -38,6 +42,7 @@ def fit_lanes(
     validation_indices: Any = None,
     class_weight: Any = None,
     weight_normalization: str = "count",
+    loss_weights: Mapping[str, Any] | None = None,
     observers: Sequence[Any] = (),
     params: Any = None,
     state: Any = None,
@@ -48,16 +53,17 @@ def fit_lanes(
     on_end: Callable[[int, Run], Any] | None = None,
     width: int | None = None,
     workers: int | None = None,
-    devices: Sequence[Any] | None = None,
+    devices: Any = None,
 ) -> Runs:
     """Train K runs, *lanes*, by one compiled program: seeds, hyperparameters and sample weights are data.
 
-    A lane that stops or diverges changes no other, and the next that waits takes its place.
+    A lane that stops or diverges changes no other, and the next that waits takes its place. Nor does it depend on which
+    lanes are run, so that of several processes each trains its own: ``keys[number::count]``, and hyperparameters alike.
 
     Args:
       keys: one a lane: ``(K,)`` PRNG keys, or int seeds.
       hyperparameters: by name one number for all, or ``(K,)``, given as data to every function that takes an argument
-        of that name, as in ``fit``.
+        of that name, as in ``fit``. loss_weights: by output likewise, data that a lane calls ``loss_weights.main``.
       validation: ``(inputs, targets)``, the same for all; a fraction is held out once, by the first key.
       sample_weight: ``(n,)`` for all, or ``(K, n)``: where it is 0, a lane does not learn from the example.
       indices: K sets of integers, the examples that each lane trains on: folds, bootstrap samples. All when None. Each
@@ -66,10 +72,11 @@ def fit_lanes(
       resume: what each lane goes on from, to ``epochs`` in all: K of what ``fit`` takes, such as the Runs of before.
       on_end: called with a lane's number and its Run when it ends, by the thread that waits here.
       width: lanes that are computed at once. 1 gives every lane the bits of ``fit``; wider rounds otherwise, and again
-        a lane has the same bits in any company. Chosen for the backend when None.
+        a lane has the same bits in any company. Chosen for backend, memory and program when None: see `plan_lanes`.
       workers: how many such blocks run at the same time; the cores on the CPU, else 1, when None.
       devices: what the lanes of a block are shared out over; all of the backend but on the CPU, when None. A width is
-        rounded up to a multiple of their number.
+        rounded up to a multiple of their number. An array ``(lanes, data)``, or a mesh of these axes, shares batches
+        out over its second axis, too: the same runs to rounding.
       model, loss, optimizer, data, epochs, batch_size, metrics, penalty, augment, class_weight, weight_normalization,
       observers, params, state, segment_epochs, precision, accumulation: as in ``fit``; observers watch lane by lane.
 
@@ -81,8 +88,8 @@ def fit_lanes(
     """
     keys = _keys(keys)
     count = len(keys)
-    numbers = _by_lane(hyperparameters, count)
-    plan = plan_lanes(count, width=width, workers=workers, devices=devices)
+    numbers = _by_lane(weights_as_data(hyperparameters, loss_weights, loss), count)
+    plan_lanes(count, width=width, workers=workers, devices=devices)  # what cannot be is an error before all else
     weights = _weights(sample_weight, count)
     if any(v is not None for v in (weights, indices, validation_indices)) and isinstance(validation, float):
         raise ValueError("where lanes differ in their examples, validation must be (inputs, targets), not a fraction")
@@ -99,10 +106,11 @@ def fit_lanes(
         {
             "model": model, "loss": loss, "optimizer": optimizer, "data": data, "key": keys[0], "epochs": epochs,
             "batch_size": batch_size, "validation": validation, "metrics": metrics, "penalty": penalty,
-            "augment": augment, "sample_weight": sample_weight if weights is None else weights[0],
+            "augment": augment, "sample_weight": sample_weight if weights is None else None,
             "class_weight": class_weight, "weight_normalization": weight_normalization, "observers": observers,
             "callbacks": (), "hyperparameters": numbers[0], "params": params, "state": state, "resume": None,
             "segment_epochs": segment_epochs, "precision": precision, "accumulation": accumulation,
+            "name": "lane 0",
         }
     )  # fmt: skip
     if first.data is None:
@@ -112,10 +120,13 @@ def fit_lanes(
     jobs = []
     for lane, (key, values) in enumerate(zip(keys, numbers, strict=True)):
         own = [None if of_lanes is None else of_lanes[lane] for of_lanes in (weights, chosen, held)]
-        try:
+        with named(f"lane {lane}"):
             jobs.append(first.lane(key, values, *own))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"lane {lane}: {error}") from None
+    need = need_of(jobs[0])
+    plan = plan_lanes(count, width=width, workers=workers, devices=devices, need=need)
+    if batch_size % plan.sharing:
+        raise ValueError(f"batch_size must be a multiple of the {plan.sharing} devices that share it; got {batch_size}")
+    _warn(plan, need)
     apart = zip(("weights", "indices", "held"), (weights, chosen, held), strict=True)
     return Crew(jobs, plan, tuple(name for name, of_lanes in apart if of_lanes is not None), on_end).run()
 
@@ -142,6 +153,9 @@ def _by_lane(hyperparameters: Mapping[str, Any] | None, count: int) -> list[dict
             raise ValueError(
                 f"the hyperparameter {name!r} must be one number or ({count},), one a lane; got the shape {array.shape}"
             )
+        for lane, value in enumerate(array if array.ndim else ()):
+            with named(f"lane {lane}"):
+                _check.number(f"the hyperparameter {name!r}", value)
         columns[name] = np.broadcast_to(array, count).tolist()
     return [{name: values[lane] for name, values in columns.items()} for lane in range(count)]
 
@@ -173,31 +187,12 @@ def _indices(name: str, indices: Any, count: int, examples: int) -> list[np.ndar
     return [one.astype(np.int32) for one in sets]
 
 
-def plan_lanes(
-    count: int, *, width: int | None = None, workers: int | None = None, devices: Sequence[Any] | None = None
-) -> LanePlan:
-    """How ``count`` lanes are run: as asked for, and else as suits the backend; ValueError for less than 1."""
-    given = {"width": width, "workers": workers, "devices": devices}
-    for name in ("width", "workers"):
-        if given[name] is not None:
-            _check.integer(name, given[name], low=1)
-    if devices is not None and not len(devices):
-        raise ValueError("devices must be at least one")
-    backend = jax.default_backend()
-    if devices is None:
-        devices = jax.local_devices()[:1] if backend == "cpu" else jax.local_devices()
-    if backend == "cpu" and len(devices) == 1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers, width = workers or cores, width or 1
-        why = f"{cores} cores, so as many lanes at a time, each by the program of fit"
-    else:
-        workers = workers or 1
-        width = width or -(-count // workers)
-        why = f"{backend}, which is filled best by all lanes in one program"
-        if len(devices) > 1:
-            width = -(-width // len(devices)) * len(devices)
-            why = f"{len(devices)} devices, {width // len(devices)} lanes on each, which nothing passes between"
-    asked = [name for name, value in given.items() if value is not None]
-    if asked:
-        why += f"; {' and '.join(asked)} as given"
-    return LanePlan(width, min(workers, -(-count // width)), why, tuple(devices))
+def _warn(plan: LanePlan, need: Need) -> None:
+    """Of a width that was asked for, where it makes the program slow."""
+    each = plan.width * plan.sharing // max(1, len(plan.devices))
+    if each > 1 and need.groups and plan.devices[0].platform == "cpu":
+        warnings.warn(
+            f"a width of {each} lanes makes grouped convolutions of the model's, slow on the CPU; leave width out",
+            RuntimeWarning,
+            stacklevel=3,
+        )

@@ -6,6 +6,7 @@ the width of the blocks alone, never on its place or on the other lanes.
 """
 
 import contextlib
+import dataclasses
 import functools
 import queue
 import threading
@@ -19,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxdict.lanes._runs import LanePlan, Runs
+from jaxdict.lanes._plan import LanePlan
+from jaxdict.lanes._runs import Runs
 from jaxdict.run import Run, restore
 from jaxdict.runner import SEGMENT_SECONDS, Interrupt, Job
 from jaxdict.train.segment import CAPACITY, Carry, Data, Plan, program
@@ -104,10 +106,15 @@ class _Block:
 
     def __init__(self, plan: LanePlan, job: Job, apart: tuple[str, ...], ended: Ended):
         self.places: list[_Lane | None] = [None] * plan.width
-        self.program = _block_program(job.plan, apart, plan.devices)
+        mesh = plan.mesh
+        shared = job.plan if plan.sharing == 1 else dataclasses.replace(job.plan, mesh=mesh)
+        self.program = _block_program(shared, apart, plan.devices)
         self.compiled = self.program.segment
         self.ended = ended
         self.data: Any = job.data
+        if mesh is not None:  # once, where each segment would do it again
+            common = self.data._replace(**dict.fromkeys(apart))
+            self.data = jax.device_put(common, NamedSharding(mesh, PartitionSpec()))
         self.apart = apart
         self.held: _Held | None = None
 
@@ -136,7 +143,10 @@ class _Block:
         ]
         data = self.data._replace(**held.own)
         began = time.perf_counter()
-        carry = self.program.segment(held.carry, data, held.keys, held.hyperparameters, np.array(ends, np.int32))
+        turns = max(end - epoch for end, epoch in zip(ends, before, strict=True))
+        carry = self.program.segment(
+            held.carry, data, held.keys, held.hyperparameters, np.array(ends, np.int32), np.int32(turns)
+        )
         jax.block_until_ready(carry.code)
         seconds = time.perf_counter() - began
         self.held = held._replace(carry=carry)
@@ -177,15 +187,16 @@ def _block_program(plan: Plan, apart: tuple[str, ...], devices: tuple[Any, ...])
     """For lanes that differ in the parts ``apart`` of their data; the same object for equal plans.
 
     On several devices each computes its places by a program of its own: their loops end when their own lanes do, and
-    nothing goes from one to another.
+    nothing goes from one to another. Rows of devices that share batches out pass nothing from row to row either, but
+    take equally many turns: within a row devices wait for each other, which backends may arrange for all at once.
     """
 
-    def one(carry, inputs, keys, hyperparameters, end):
-        return program(plan).segment(carry, inputs, keys, hyperparameters, end)
+    def one(carry, inputs, keys, hyperparameters, end, turns):
+        return program(plan).segment(carry, inputs, keys, hyperparameters, end, None if plan.mesh is None else turns)
 
-    def segment(carry, data, keys, hyperparameters, end):
+    def segment(carry, data, keys, hyperparameters, end, turns):
         axes = Data(None, None)._replace(**dict.fromkeys(apart, 0))
-        return jax.vmap(one, in_axes=(0, axes, 0, 0, 0))(carry, data, keys, hyperparameters, end)
+        return jax.vmap(one, in_axes=(0, axes, 0, 0, 0, None))(carry, data, keys, hyperparameters, end, turns)
 
     def put(block, place, lane):
         return jax.tree.map(lambda places, x: places.at[place].set(x), block, lane)
@@ -199,12 +210,12 @@ def _block_program(plan: Plan, apart: tuple[str, ...], devices: tuple[Any, ...])
 
     by_place, once = None, None
     if len(devices) > 1:
-        mesh = jax.sharding.Mesh(devices, ("lane",))
+        mesh = plan.mesh or jax.sharding.Mesh(devices, ("lane",))
         by_place = NamedSharding(mesh, PartitionSpec("lane"))
         own, shared = by_place.spec, PartitionSpec()
         by_field: Any = [own if name in apart else shared for name in Data._fields]
-        specs = (own, Data(*by_field), own, own, own)
-        segment = jax.shard_map(segment, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False)
+        specs = (own, Data(*by_field), own, own, own, shared)
+        segment = jax.shard_map(segment, mesh=mesh, in_specs=specs, out_specs=own, axis_names={"lane"}, check_vma=False)
         once = NamedSharding(mesh, shared)
     return _BlockProgram(
         spread,
@@ -236,7 +247,9 @@ class Crew:
         self.on_end = on_end
         self.ended: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
         self.blocks = [
-            _Single(jobs[0], self.ended.put) if plan.width == 1 else _Block(plan, jobs[0], apart, self.ended.put)
+            _Single(jobs[0], self.ended.put)
+            if plan.width == len(plan.devices) == 1
+            else _Block(plan, jobs[0], apart, self.ended.put)
             for _ in range(plan.workers)
         ]
         self.fixed_length = jobs[0].segment_epochs

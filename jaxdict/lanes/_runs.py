@@ -2,28 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jaxdict import _check
+from jaxdict.lanes._plan import LanePlan
 from jaxdict.run import Run
-
-
-class LanePlan(NamedTuple):
-    """How lanes were run.
-
-    Attributes:
-      width: lanes of a block, which are computed at once.
-      workers: blocks that run at the same time.
-      why: why so, in a sentence.
-      devices: what a block's lanes are shared out over, each computing its own without a word to the others.
-    """
-
-    width: int
-    workers: int
-    why: str
-    devices: tuple[Any, ...] = ()
 
 
 def mode_of(monitor: str, mode: str | None = None) -> str:
@@ -33,7 +18,8 @@ def mode_of(monitor: str, mode: str | None = None) -> str:
       ValueError: another mode.
     """
     if mode is None:
-        return "min" if monitor.endswith(("loss", "error", "penalty")) else "max"
+        own = monitor.removeprefix("validation_").startswith("loss_")  # of one output
+        return "min" if own or monitor.endswith(("loss", "error", "penalty")) else "max"
     return _check.one_of("mode", mode, ["min", "max"])
 
 

@@ -2,7 +2,9 @@
 
 from jaxdict.plots._canvas import figure, save
 from jaxdict.plots.entries import draw
+from jaxdict.plots.graph import graph
+from jaxdict.plots.inside import statistics
 from jaxdict.plots.learning import curves
 from jaxdict.plots.search import search
 
-__all__ = ["curves", "draw", "figure", "save", "search"]
+__all__ = ["curves", "draw", "figure", "graph", "save", "search", "statistics"]

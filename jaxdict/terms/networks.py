@@ -87,6 +87,15 @@ term(
     see_also=("softmax_cross_entropy", "sparse_softmax_cross_entropy", "target"),
 )
 term(
+    "output_unit",
+    """What the last layer's numbers mean as a distribution of the target: the mean of a normal one, a probability
+    through a sigmoid, probabilities through a softmax. The loss is its negative log likelihood, whose derivative by
+    those numbers is the prediction minus the target.""",
+    aliases=("linear-Gaussian output unit", "sigmoid output unit", "softmax output unit", "output layer"),
+    sources=("S2 10.1.5", "S2 10.1.6", "S3"),
+    see_also=("logit", "gaussian_nll", "sigmoid_cross_entropy", "softmax_cross_entropy", "mlp"),
+)
+term(
     "perceptron",
     """A layer of units that fire where the weighted sum of their inputs reaches a threshold, taught one example at a
     time by adding the rate times the error times the input to the weights. It finds a separating plane whenever there

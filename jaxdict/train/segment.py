@@ -186,9 +186,20 @@ def program(plan: Plan) -> Program:
 
     def shared_out(batch: Batch) -> Batch:
         """Each device gets its part of the examples; XLA adds up what they give for the parameters they all hold."""
-        if plan.mesh is None or count_of(batch.inputs) % plan.mesh.size:
+        if plan.mesh is None or count_of(batch.inputs) % plan.mesh.shape["data"]:
             return batch
-        return lax.with_sharding_constraint(batch, NamedSharding(plan.mesh, PartitionSpec("data")))
+        return lax.with_sharding_constraint(batch, NamedSharding(mesh_here(), PartitionSpec("data")))
+
+    def everywhere(carry: Carry) -> Carry:
+        """The state whole on each device, whatever the compiler would prefer."""
+        if plan.mesh is None:
+            return carry
+        return lax.with_sharding_constraint(carry, NamedSharding(mesh_here(), PartitionSpec()))
+
+    def mesh_here() -> Any:
+        """The mesh, or what of it is left to the compiler within a shard_map."""
+        here = jax.sharding.get_abstract_mesh()
+        return plan.mesh if here.empty else here
 
     def evaluate_all(parts: Parts, train: TrainState, batch: Batch) -> dict[str, jax.Array]:
         one = build_evaluate(parts)
@@ -283,7 +294,8 @@ def program(plan: Plan) -> Program:
         return Carry(train, jnp.int32(0), memories, rows, jnp.int32(RUNNING))
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def segment(carry: Carry, data: Data, keys: Keys, hyperparameters, end) -> Carry:
+    def segment(carry: Carry, data: Data, keys: Keys, hyperparameters, end, turns=None) -> Carry:
+        """Epochs up to ``end``; in so many ``turns`` where others take as many, of which those too many do nothing."""
         parts = bind(plan, hyperparameters)
         first = carry.epoch
         validation = data.validation
@@ -294,9 +306,16 @@ def program(plan: Plan) -> Program:
             scale = scale_of(plan.observers, carry.memories)
             train, sums = run_epoch(parts, data, carry.train, keys, carry.epoch, scale)
             at = carry.epoch - first
-            return end_epoch(parts, carry.train, carry._replace(train=train), sums, validation, at)
+            return everywhere(end_epoch(parts, carry.train, carry._replace(train=train), sums, validation, at))
 
-        return lax.while_loop(lambda c: (c.epoch < end) & (c.code == RUNNING), epoch, carry)
+        def goes_on(carry: Carry) -> jax.Array:
+            return (carry.epoch < end) & (carry.code == RUNNING)
+
+        def turn(_, carry: Carry) -> Carry:
+            on = goes_on(carry)
+            return jax.tree.map(lambda new, old: jnp.where(on, new, old), epoch(carry), carry)
+
+        return lax.while_loop(goes_on, epoch, carry) if turns is None else lax.fori_loop(0, turns, turn, carry)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def chunk(train: TrainState, sums: Sums | None, batches: Batch, steps_key, number, hyperparameters, scale):
@@ -314,7 +333,7 @@ def program(plan: Plan) -> Program:
 
     @jax.jit
     def finish(old: TrainState, carry: Carry, sums: Sums, validation: Batch | None, at, hyperparameters) -> Carry:
-        return end_epoch(bind(plan, hyperparameters), old, carry, sums, validation, at)
+        return everywhere(end_epoch(bind(plan, hyperparameters), old, carry, sums, validation, at))
 
     @jax.jit
     def evaluate(train: TrainState, batch: Batch, hyperparameters) -> dict[str, jax.Array]:

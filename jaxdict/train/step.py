@@ -1,7 +1,5 @@
 """The step: one pure update of parameters, model state and optimizer state by one batch."""
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +10,10 @@ import optax
 from jaxdict import _check, _registry, losses, metrics, optimizers, penalties
 from jaxdict.layers import Model, child
 from jaxdict.models import as_model
+from jaxdict.train._given import fill as fill
+from jaxdict.train._given import matching as matching
+from jaxdict.train.outputs import Column, OutputLosses, OwnLoss, ratio, resolve_loss, weights_as_data
+from jaxdict.train.outputs import streams_of as streams_of
 
 _ROOMS = (losses, optimizers, penalties)  # their entries are found by name
 PRECISIONS = {"float32": None, "bfloat16": jnp.bfloat16}
@@ -53,20 +55,20 @@ class Parts(NamedTuple):
     loss: Callable[[Any, Any], jax.Array]
     optimizer: optax.GradientTransformationExtraArgs
     penalty: Callable[[Any], jax.Array] | None
-    streams: Mapping[str, metrics.Stream]
+    streams: Mapping[str, Column]
     augment: Callable[[jax.Array, Any], Any] | None = None
     by_count: bool = True
     precision: str | None = None
     accumulation: int = 1
 
 
-def merge_sums(streams: Mapping[str, metrics.Stream], a: Sums, b: Sums) -> Sums:
+def merge_sums(streams: Mapping[str, Column], a: Sums, b: Sums) -> Sums:
     """The sums of two batches together."""
     merged = {name: stream.merge(a.metrics[name], b.metrics[name]) for name, stream in streams.items()}
     return Sums(a.loss + b.loss, a.weight + b.weight, a.penalty + b.penalty, merged)
 
 
-def fold_sums(streams: Mapping[str, metrics.Stream], each: Sums) -> Sums:
+def fold_sums(streams: Mapping[str, Column], each: Sums) -> Sums:
     """The sums of batches stacked on a first axis, all together."""
 
     def fold(merge, stacked):
@@ -81,14 +83,10 @@ def fold_sums(streams: Mapping[str, metrics.Stream], each: Sums) -> Sums:
 
 def row_of(parts: Parts, sums: Sums) -> dict[str, jax.Array]:
     """The row of history that the sums stand for: float32 scalars by column."""
-    row = {"loss": _ratio(sums.loss, sums.weight)}
+    row = {"loss": ratio(sums.loss, sums.weight)}
     if parts.penalty is not None:
-        row["penalty"] = _ratio(sums.penalty, sums.weight)
+        row["penalty"] = ratio(sums.penalty, sums.weight)
     return row | {name: stream.value(sums.metrics[name]) for name, stream in parts.streams.items()}
-
-
-def _ratio(total: jax.Array, weight: jax.Array) -> jax.Array:
-    return jnp.where(weight > 0, total / jnp.where(weight > 0, weight, 1), 0.0)
 
 
 def batch_weight(batch: Batch, by_count: bool) -> jax.Array:
@@ -123,7 +121,19 @@ def example_weights(batch: Batch) -> jax.Array:
 def measure(parts: Parts, outputs: Any, batch: Batch) -> dict[str, Any]:
     """The sums of every metric over one batch."""
     weights = example_weights(batch)
-    return {name: stream.sums(outputs, batch.targets, weights) for name, stream in parts.streams.items()}
+    return {
+        name: _own_loss(parts, stream.output, outputs, batch)
+        if isinstance(stream, OwnLoss)
+        else stream.sums(outputs, batch.targets, weights)
+        for name, stream in parts.streams.items()
+    }
+
+
+def _own_loss(parts: Parts, output: str, outputs: Any, batch: Batch) -> dict[str, jax.Array]:
+    """The loss of one output, weighing examples and divided as the whole loss."""
+    assert isinstance(parts.loss, OutputLosses)
+    total = data_loss(parts.loss.alone(output), outputs, batch)
+    return {"total": total, "weight": batch_weight(batch, parts.by_count)}
 
 
 def cast(tree: Any, dtype: Any) -> Any:
@@ -228,6 +238,7 @@ def make_step(
     metrics: Any = None,
     penalty: Callable[[Any], jax.Array] | None = None,
     weight_normalization: str = "count",
+    loss_weights: Mapping[str, Any] | None = None,
     precision: str | None = None,
     accumulation: int = 1,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, jax.Array]]]:
@@ -235,29 +246,32 @@ def make_step(
 
     Args:
       model: a Model or ``(init, apply)`` pair.
-      loss: a name, or ``(predictions, targets) -> (batch, …)`` values.
+      loss: a name, or ``(predictions, targets) -> (batch, …)`` values; a dict of such by output, of several.
       optimizer: an optax transformation, or the name of an optimizer with default arguments.
-      metrics: names or functions, one, a sequence or a dict by column name.
+      metrics: names or functions, one, a sequence or a dict by column name; by output, of several.
       penalty: ``params -> scalar``, added to the loss.
       weight_normalization: "count" or "weights", what a weighted loss is divided by.
+      loss_weights: numbers by output, 1 where there is none; they may be traced.
       precision: None, "float32" or "bfloat16", the type of the forward and backward pass; parameters stay as they are.
       accumulation: micro-batches that a batch is split into; the gradient is the whole batch's, to rounding.
 
     Returns:
       ``step(train_state, batch, key) -> (train_state, metrics)``; batch is ``(inputs, targets)`` with an optional
-      third part, the weights ``(batch,)``; metrics are float32 scalars by name, ``loss`` among them. With
-      ``jax.jit(step, donate_argnums=0)`` it updates in place. jax hands donated buffers to results in their order: what
-      wraps it should return parameters and state in the order it takes them, or all are copied.
+      third part, the weights ``(batch,)``; metrics are float32 scalars by name, ``loss`` among them, and ``loss_main``
+      for an output ``main`` with a loss of its own. With ``jax.jit(step, donate_argnums=0)`` it updates in place. jax
+      hands donated buffers to results in their order: what wraps it should return parameters and state in the order it
+      takes them, or all are copied.
 
     Raises:
       KeyError: an unknown name, with the closest ones. ValueError, TypeError: an argument out of its range.
     """
+    found = resolve_loss(loss)
     parts = Parts(
         model=as_model(model),
-        loss=_registry.function(loss, "loss"),
+        loss=fill(found, weights_as_data(None, loss_weights, loss), skip=2),
         optimizer=resolve_optimizer(optimizer),
         penalty=penalty,
-        streams=streams_of(metrics),
+        streams=streams_of(metrics, loss=found),
         by_count=_check.one_of("weight_normalization", weight_normalization, ["count", "weights"]) == "count",
         precision=_check.one_of("precision", precision, [None, *PRECISIONS]),
         accumulation=_check.integer("accumulation", accumulation, low=1),
@@ -269,38 +283,3 @@ def make_step(
         return new, row_of(parts, sums)
 
     return step
-
-
-def streams_of(chosen: Any) -> dict[str, metrics.Stream]:
-    """Metrics by column name, from None, one, a sequence, or a dict; ValueError for the same name twice."""
-    if chosen is None:
-        return {}
-    if isinstance(chosen, Mapping):
-        named = list(chosen.items())
-    else:
-        several: list[Any] = [chosen] if isinstance(chosen, (str, metrics.Stream)) or callable(chosen) else list(chosen)
-        named = [(metrics.name_of(m), m) for m in several]
-    streams: dict[str, metrics.Stream] = {}
-    for name, metric in named:
-        if name in streams or name in ("loss", "penalty", "epoch"):
-            raise ValueError(f"two columns are called {name!r}; give metrics as a dict by column name")
-        streams[name] = metrics.stream(metric)
-    return streams
-
-
-def matching(function: Callable, hyperparameters: Mapping[str, Any], *, skip: int = 0) -> dict[str, Any]:
-    """Those hyperparameters that ``function`` takes by name, its first ``skip`` parameters apart."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())[skip:]
-    except (TypeError, ValueError):
-        return {}
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return dict(hyperparameters)
-    takes = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return {name: value for name, value in hyperparameters.items() if name in takes}
-
-
-def fill(function: Callable, hyperparameters: Mapping[str, Any], *, skip: int) -> Callable:
-    """``function`` with its matching hyperparameters filled in."""
-    options = matching(function, hyperparameters, skip=skip)
-    return functools.partial(function, **options) if options else function
