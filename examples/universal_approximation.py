@@ -1,4 +1,4 @@
-"""One hidden layer of sigmoids against sin, |x| and a step: the wider the layer, the smaller the error.
+"""One hidden layer of sigmoids against sin, |x| and a step: for the first two, the wider, the smaller the error.
 
 The theorem is about continuous functions on a compact set: at its jump the step is missed by a half at any width.
 """

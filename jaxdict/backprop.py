@@ -22,6 +22,7 @@ from jaxdict import losses as _losses  # noqa: F401  (its entries are found by n
 from jaxdict._entry import Entry
 from jaxdict.layers import Model
 from jaxdict.models import as_model
+from jaxdict.models._parts import Composite
 
 
 class Trace(NamedTuple):
@@ -71,6 +72,7 @@ class _Stage(NamedTuple):
 
     name: str
     path: tuple[str, ...]
+    dense: Model
     activations: list[_Activation]
 
     def weights(self, params: Any) -> Any:
@@ -92,8 +94,8 @@ def forward(model: Any, params: Any, inputs: jax.typing.ArrayLike) -> Trace:
     """The forward pass, keeping the net input and the output of every layer.
 
     Args:
-      model: ``mlp``, ``serial`` (nested too) or ``dense``; of dense layers, elementwise activations of the dictionary,
-        ``flatten`` before them, and ``dropout``, which does nothing outside training.
+      model: ``dense``, ``serial``, ``mlp`` or ``autoencoder``, nested too; of dense layers, elementwise activations of
+        the dictionary, ``flatten`` before them, and ``dropout``, which does nothing outside training.
       params: its parameters.
       inputs: ``(batch, n_in)``, floating; of any shape where the model begins with ``flatten``.
 
@@ -114,7 +116,7 @@ def forward(model: Any, params: Any, inputs: jax.typing.ArrayLike) -> Trace:
         w = stage.weights(params)
         if u.shape[1] != w["kernel"].shape[0]:
             raise ValueError(f"layer {stage.name!r} takes {w['kernel'].shape[0]} features; got shape {u.shape}")
-        z = u @ w["kernel"] + (w["bias"][None] if "bias" in w else 0)
+        z, _ = stage.dense.apply(w, {}, u)
         u = stage.value(z)
         trace.z[stage.name], trace.u[stage.name] = z, u
     return trace._replace(outputs=u)
@@ -145,7 +147,7 @@ def backward(model: Any, params: Any, trace: Trace, d_output: jax.typing.ArrayLi
         w, d = stage.weights(params), error * stage.slope(trace.z[stage.name])
         delta[stage.name] = d
         own = {"kernel": u.T @ d} | ({"bias": d.sum(axis=0)} if "bias" in w else {})
-        _put(gradients, stage.path, own)
+        _put(gradients, stage.path, {leaf: g.astype(w[leaf].dtype) for leaf, g in own.items()})
         error = d @ w["kernel"].T
     return Gradients(delta, gradients, error)
 
@@ -218,7 +220,7 @@ def _stages(model: Any) -> tuple[list[_Stage], bool]:
         name = "/".join(path) or layer.name
         made = layer.spec.constructor if layer.spec else "a foreign layer"
         if made == "dense":
-            stages.append(_Stage(name, path, []))
+            stages.append(_Stage(name, path, layer, []))
         elif made == "activation" and stages:
             stages[-1].activations.append(_activation(name, layer))
         elif made == "flatten" and not stages:
@@ -235,7 +237,7 @@ def _stages(model: Any) -> tuple[list[_Stage], bool]:
 
 def _layers(model: Model, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Model]]:
     """The layers of a chain in their order, chains within chains opened."""
-    if model.spec is None or model.spec.constructor not in ("serial", "mlp"):
+    if not model.parts or isinstance(model, Composite):
         yield path, model
         return
     for name, part in model.parts:

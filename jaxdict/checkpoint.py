@@ -142,7 +142,7 @@ def save(path: str | os.PathLike[str], tree: Any, *, metadata: Mapping[str, Any]
     if hasattr(type(tree), "__checkpoint__"):
         tree, own = tree.__checkpoint__()
     leaves = _named(tree)
-    infos = {name: _describe(name, leaf) for name, leaf in leaves.items()}
+    infos = _described(leaves)
     arrays = {name: _encode(leaf, infos[name]) for name, leaf in leaves.items() if infos[name].kind != "value"}
     header = {
         "format": FORMAT,
@@ -378,28 +378,42 @@ def _build(path: Path, content: _Content, like: Any) -> Any:
     if like is None:
         return _nested(path, content)
     wanted = _named(like)
-    _compare(path, {name: _describe(name, leaf) for name, leaf in wanted.items()}, content.leaves)
+    _compare(path, _described(wanted), content.leaves)
     leaves = [_decode(name, content, as_numpy=isinstance(leaf, np.ndarray)) for name, leaf in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _compare(path: Path, wanted: Mapping[str, _Leaf], found: Mapping[str, _Leaf]) -> None:
+def compare(where: str, tree: Any, like: Any) -> None:
+    """A CheckpointError with the first difference of ``tree``, called ``where``, to ``like``, as `read` raises it.
+
+    Args:
+      where: what the message calls the tree.
+      tree, like: trees as `save` takes them, or with ``jax.ShapeDtypeStruct``.
+    """
+    _compare(where, _described(_named(like)), _described(_named(tree)))
+
+
+def _described(leaves: Mapping[str, Any]) -> dict[str, _Leaf]:
+    return {name: _describe(name, leaf) for name, leaf in leaves.items()}
+
+
+def _compare(path: Path | str, wanted: Mapping[str, _Leaf], found: Mapping[str, _Leaf]) -> None:
     """A CheckpointError with the first difference, in the order of the expected tree."""
     for name, want in wanted.items():
         have = found.get(name)
         if have is None:
             close = _check.closest(name, [other for other in found if other not in wanted], 1)
-            hint = f"; the file has {close[0]!r}, {found[close[0]]}" if close else ""
+            hint = f"; there is {close[0]!r}, {found[close[0]]}" if close else ""
             raise CheckpointError(f"{path}: {name!r} is missing, {want} expected{hint}")
         if have.kind == want.kind == "tensor" and have.shape != want.shape:
-            raise CheckpointError(f"{path}: {name!r} has shape {have.shape} in the file, {want.shape} expected")
+            raise CheckpointError(f"{path}: {name!r} has shape {have.shape}, {want.shape} expected")
         if have.kind == want.kind == "tensor" and have.dtype != want.dtype:
-            raise CheckpointError(f"{path}: {name!r} has type {have.dtype} in the file, {want.dtype} expected")
+            raise CheckpointError(f"{path}: {name!r} has type {have.dtype}, {want.dtype} expected")
         if have != want:
-            raise CheckpointError(f"{path}: {name!r} is {have} in the file, {want} expected")
+            raise CheckpointError(f"{path}: {name!r} is {have}, {want} expected")
     for name, have in found.items():
         if name not in wanted:
-            raise CheckpointError(f"{path}: the file has {name!r}, {have}, which is not expected")
+            raise CheckpointError(f"{path}: there is {name!r}, {have}, which is not expected")
 
 
 def _nested(path: Path, content: _Content) -> Any:
@@ -533,10 +547,9 @@ def load_sharded(folder: str | os.PathLike[str], like: Any) -> Any:
             raise CheckpointError(f"{folder}: holds no whole sharded checkpoint")
         held = jax.tree_util.tree_leaves_with_path(metadata.tree)
         found = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in held}
-        wanted = _named(jax.tree.map(_as_array, like))
         _compare(
             folder,
-            {name: _describe(name, leaf) for name, leaf in wanted.items()},
+            _described(_named(jax.tree.map(_as_array, like))),
             {name: _Leaf("tensor", np.dtype(leaf.dtype).name, tuple(leaf.shape)) for name, leaf in found.items()},
         )  # where orbax would cut, fill up and convert
         return orbax.restore(folder, like)
@@ -566,6 +579,6 @@ def _orbax(folder: Path) -> Iterator[Any]:
 
 
 __all__ = [
-    "FORMAT", "CheckpointError", "latest", "load", "load_sharded", "read", "read_metadata", "save", "save_numbered",
-    "save_sharded",
+    "FORMAT", "CheckpointError", "compare", "latest", "load", "load_sharded", "read", "read_metadata", "save",
+    "save_numbered", "save_sharded",
 ]  # fmt: skip

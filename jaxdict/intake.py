@@ -12,6 +12,7 @@ import numpy as np
 from jaxdict import _check
 from jaxdict import data as data_room
 from jaxdict.layers import Model
+from jaxdict.models._parts import renamed
 from jaxdict.train.outputs import OutputLosses
 from jaxdict.train.step import Batch
 
@@ -74,6 +75,14 @@ class Source:
                 f"batch {number} holds examples of shape {shape_of(inputs)}, the first batch {self.input_shape}"
             )
         weights: Any = None if len(parts) == 2 else np.asarray(parts[2], np.float32)
+        count = jax.tree.leaves(inputs)[0].shape[0]
+        if weights is not None:
+            wrong = weights[~(np.isfinite(weights) & (weights >= 0))]
+            if weights.shape != (count,) or wrong.size:
+                raise ValueError(
+                    f"the weights of batch {number} must be finite and >= 0, one an example, shape ({count},); got "
+                    f"{wrong[0] if weights.shape == (count,) else weights.shape}"
+                )
         return Batch(inputs, self.fits(targets, f"batch {number}"), weights)
 
 
@@ -136,10 +145,11 @@ class Fit:
         try:
             values = jax.eval_shape(self.loss, self.outputs, one_of(targets))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"the loss does not fit the model and the targets of {name}: {error}") from None
+            hint = "; of several outputs, give loss as a dict by output" if isinstance(self.outputs, Mapping) else ""
+            raise renamed(error, f"the loss does not fit the model and the targets of {name}{hint}") from None
         if values.ndim == 0 or values.shape[0] != 1:
             label = getattr(self.loss, "__name__", "the loss")
-            raise ValueError(f"{label} must give one value an example, shape (batch,); got {values.shape}")
+            raise ValueError(f"{label} must give one value an example, shape (batch,); got {values.shape} for {name}")
         return targets
 
     def _each(self, targets: Any, name: str) -> dict[str, Any]:

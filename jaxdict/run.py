@@ -1,5 +1,6 @@
 """The Run: what training gives back, with predictions, evaluation, saving, and going on where it stopped."""
 
+import dataclasses
 import functools
 import os
 from pathlib import Path
@@ -202,19 +203,26 @@ class Run:
         return jax.tree.map(lambda *v: jnp.concatenate(v), *results)
 
     def evaluate(self, data: Any, *, metrics: Any = None, sample_weight: Any = None) -> dict[str, Any]:
-        """Loss and metrics on ``data``: ``(inputs, targets)`` or a Dataset, any number of examples.
+        """Loss and metrics on ``data``, any number of examples.
 
         Args:
+          data: ``(inputs, targets)``, ``(inputs, targets, weights)`` or a Dataset.
           metrics: names or functions; those of the run when None. sample_weight: ``(n,)``, weighs the loss.
 
         Returns:
           Floats by name, ``loss`` first, arrays where a metric gives one; exact over any number of examples.
 
         Raises:
-          ValueError: data that does not fit the model or the loss.
+          ValueError: data that does not fit the model or the loss. TypeError: other data, such as batches.
         """
         if hasattr(data, "inputs") and hasattr(data, "targets"):
             data = (data.inputs, data.targets)
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            raise TypeError(f"data must be (inputs, targets[, weights]) or a Dataset; got {type(data).__name__}")
+        if len(data) == 3:
+            if sample_weight is not None:
+                raise ValueError("sample weights were given twice: in data and as sample_weight")
+            sample_weight = data[2]
         inputs, targets = data_room.check(data[0], data[1])
         targets = self._job.fits(targets, "data")
         self._check_shape(inputs, "inputs")
@@ -249,13 +257,7 @@ class Run:
     def __checkpoint__(self) -> tuple[Any, dict[str, Any]]:
         carry = self._carry
         assert carry is not None
-        tree = {
-            "params": carry.train.params,
-            "state": carry.train.state,
-            "optimizer_state": carry.train.optimizer_state,
-            "observers": list(carry.memories),
-            "history": {name: np.asarray(values) for name, values in self.history.items()},
-        }
+        tree = _kept(carry, self.epoch) | {"history": {name: np.asarray(v) for name, v in self.history.items()}}
         restored = next((i for i, (o, _) in enumerate(self._observed()) if o.restores), None)
         metadata = {
             "kind": "run",
@@ -292,7 +294,7 @@ class Run:
 
 
 def _evaluating(plan: Plan, streams: tuple) -> Plan:
-    return plan.__class__(**{**plan.__dict__, "streams": streams, "observers": (), "optimizer": _IDENTITY})
+    return dataclasses.replace(plan, streams=streams, observers=(), optimizer=_IDENTITY)
 
 
 _IDENTITY = optax.identity()
@@ -391,30 +393,37 @@ def _file(path: Any) -> Path:
 def restore(source: Any, job: Any, shapes: Carry) -> tuple[Carry, History]:
     """The state to go on from: a checkpoint file, a folder of them, or a Run; errors name the first difference."""
     if isinstance(source, Run):
+        if isinstance(source._job, _Loaded):
+            raise ValueError("a run that was loaded cannot go on; give the path: fit(…, resume=path)")
         assert source._carry is not None
         _same_run(source.identity(), Run(job).identity(), "the run")
-        carry = jax.tree.map(jnp.copy, source._carry)
-        return carry, source.history
+        kept = _kept(source._carry, source.epoch, list(source.history))
+        checkpoint.compare("the run", kept, _kept(shapes, source.epoch))
+        return jax.tree.map(jnp.copy, source._carry), source.history
     path = _file(source)
     metadata = checkpoint.read_metadata(path)
     if metadata.get("kind") != "run":
         raise checkpoint.CheckpointError(f"{path} holds no run")
     _same_run({k: metadata.get(k) for k in Run(job).identity()}, Run(job).identity(), str(path))
     epoch = metadata["epoch"]
-    columns = ["epoch", *shapes.rows, "seconds", "steps_per_second"] if epoch else []
-    like = {
-        "params": shapes.train.params,
-        "state": shapes.train.state,
-        "optimizer_state": shapes.train.optimizer_state,
-        "observers": list(shapes.memories),
-        "history": {name: np.zeros(epoch) for name in columns},
-    }
-    tree, _ = checkpoint.read(path, like)
+    tree, _ = checkpoint.read(path, _kept(shapes, epoch))
     train = TrainState(tree["params"], tree["state"], tree["optimizer_state"])
     train, memories = jax.tree.map(jnp.asarray, (train, tuple(tree["observers"])))
     rows = {name: jnp.zeros(values.shape, values.dtype) for name, values in shapes.rows.items()}
     carry = Carry(train, jnp.int32(epoch), memories, rows, jnp.int32(metadata["code"]))
     return carry, History({name: tree["history"][name] for name in metadata["columns"]})
+
+
+def _kept(carry: Carry, epoch: int, columns: list[str] | None = None) -> dict[str, Any]:
+    """What a checkpoint holds of a run, or looks like; its history as zeros, of these columns or those of ``carry``."""
+    columns = columns or (["epoch", *carry.rows, "seconds", "steps_per_second"] if epoch else [])
+    return {
+        "params": carry.train.params,
+        "state": carry.train.state,
+        "optimizer_state": carry.train.optimizer_state,
+        "observers": list(carry.memories),
+        "history": {name: np.zeros(epoch) for name in columns},
+    }
 
 
 def _same_run(saved: dict[str, Any], now: dict[str, Any], where: str) -> None:

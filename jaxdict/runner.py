@@ -21,6 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxdict import _check, _registry
 from jaxdict import data as data_room
 from jaxdict._cache import constructor
+from jaxdict.data.streaming import Stream
 from jaxdict.intake import Fit, is_shape, one_of, outputs_of, shape_of, source
 from jaxdict.layers import Model
 from jaxdict.losses import weights_of
@@ -97,9 +98,9 @@ def fit(
     Raises:
       ValueError, TypeError, KeyError: an argument that does not fit, before anything is run or written.
     """
-    with jax.default_device(None if isinstance(device, (list, tuple)) else device):
-        job = Job(locals())
-        return job.run()
+    one = device is not None and not isinstance(device, (list, tuple, np.ndarray))
+    with jax.default_device(device) if one else contextlib.nullcontext():
+        return Job(locals()).run()
 
 
 class Job:
@@ -107,7 +108,7 @@ class Job:
 
     def __init__(self, a: dict[str, Any]):
         self.epochs = _check.integer("epochs", a["epochs"], low=1)
-        batch_size = _check.integer("batch_size", a["batch_size"], low=1)
+        _check.integer("batch_size", a["batch_size"], low=1)
         self.segment_epochs = a["segment_epochs"]
         if self.segment_epochs is not None:
             _check.integer("segment_epochs", self.segment_epochs, low=1)
@@ -127,12 +128,14 @@ class Job:
             if not hasattr(optimizer, "update"):
                 made = resolve_optimizer(optimizer, **matching(optimizer, plain))
                 optimizer = optimizer if matching(optimizer, plain) else made
-        mesh = _mesh(a.get("device"), batch_size)
+        mesh = _mesh(a.get("device"))
         self._everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
         self._together = mesh is not None and mesh.is_multi_process
         if self._together and jax.process_index():
             self.callbacks = []
-        self._enter(a, fill(loss, plain, skip=2))
+        batch_size = self._enter(a, fill(loss, plain, skip=2))
+        if mesh is not None and batch_size % mesh.size:
+            raise ValueError(f"batch_size must be a multiple of the devices' number; got {batch_size} and {mesh.size}")
         streams = streams_of(a["metrics"], loss=loss, outputs=self.fits.outputs)
         chosen = tuple(a["observers"])
         if not any(o.monitor and o.scale is None for o in chosen):  # what scales keeps no parameters
@@ -160,8 +163,11 @@ class Job:
 
     # ---------------------------------------------------------------------------------------- what comes in
 
-    def _enter(self, a: dict[str, Any], loss: Callable) -> None:
-        """Check the data where it enters: shapes and lengths, labels, NaN; split; put it on the device."""
+    def _enter(self, a: dict[str, Any], loss: Callable) -> int:
+        """Check the data where it enters: shapes and lengths, labels, NaN; split; put it on the device.
+
+        Returns the examples of a batch, which batches from outside say themselves.
+        """
         given, weights, validation = pair(a["data"]), a["sample_weight"], a["validation"]
         fraction = validation if isinstance(validation, (int, float)) and not isinstance(validation, bool) else None
         self.source, self._fingerprint, self.data, self.steps_per_epoch = None, None, None, None
@@ -178,8 +184,9 @@ class Job:
                 raise ValueError("with batches, validation must be (inputs, targets), not a fraction")
             self._make: Any = given
             self._by_epoch, self._source_epoch = _takes_epoch(given), 0
-            self.source = source(functools.partial(self._make, 0) if self._by_epoch else given)
+            self.source = source(functools.partial(self._make, epoch=0) if self._by_epoch else given)
             self._fingerprint = self._make.fingerprint() if hasattr(given, "fingerprint") else None
+            self.steps_per_epoch = len(given) if isinstance(given, Stream) else None  # until an epoch has shown it
             inputs, targets = data_room.check(*self.source.peek()[:2], name="the first batch")
         self.example = one_of(inputs)
         self.input_shape = shape_of(inputs)
@@ -192,6 +199,7 @@ class Job:
             raise ValueError("class_weight is for one output; of several, weigh examples by sample_weight")
         if self.source is not None:
             self.source.fits, self.source.input_shape = self.fits, self.input_shape
+            self._batch_of_one = Batch(self.example, one_of(targets))
         elif fraction is not None:
             labels = _labels(targets) if isinstance(targets, np.ndarray) and _is_labels(targets) else None
             keep, hold = data_room.split_indices(count_of(inputs), fraction, key=self.key, labels=labels)
@@ -211,6 +219,7 @@ class Job:
             self.weigh, weights = weigh, weigh(weights)
             self.steps_per_epoch = -(-count // min(a["batch_size"], count))
             self.data = self._put(Data(inputs, targets, weights, self.validation))
+        return a["batch_size"] if self.source is None else count_of(inputs)
 
     def _held_out(self, validation: Any) -> Batch | None:
         if validation is None:
@@ -239,15 +248,33 @@ class Job:
 
         return jax.tree.map(put, data)
 
-    def _same_everywhere(self, run: Run) -> None:
+    def _same_everywhere(self, run: Run, carry: Carry) -> None:
         """A ValueError where a process was given other data, or another key, batch size … than the first."""
-        known = run.identity() | {"epochs": self.epochs, "segment_epochs": self.segment_epochs, "epoch": run.epoch}
+        known = run.identity() | {
+            "epochs": self.epochs, "segment_epochs": self.segment_epochs, "epoch": int(carry.epoch),
+            "state": data_room.fingerprint((carry.train, carry.memories)),
+            "validation": data_room.fingerprint(self.validation),
+            "program": self._text(carry),
+        }  # fmt: skip
+        if self.source is not None:
+            known["first batch"] = data_room.fingerprint(self.source.peek())
         digests = [hashlib.blake2b(repr(value).encode(), digest_size=8).digest() for value in known.values()]
         told = np.asarray(multihost_utils.process_allgather(np.array([list(digest) for digest in digests], np.uint8)))
         for process, theirs in enumerate(told):
             for name, one, first in zip(known, theirs, told[0], strict=True):
                 if not np.array_equal(one, first):
                     raise ValueError(f"all processes must be given the same run; {name} of process {process} differs")
+
+    def _text(self, carry: Carry) -> str:
+        """The program of an epoch, in which is all that model, loss, optimizer and observers were given."""
+        program, numbers, zero = self.program, self.hyperparameters, np.int32(0)
+        if self.source is None:
+            return program.segment.lower(carry, self.data, self.keys, numbers, zero).as_text()
+        batches = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), self._batch_of_one)
+        given = (carry.train, None, batches, self.keys.steps, zero, numbers, None)
+        train, sums = program.chunk.eval_shape(*given)
+        last = program.finish.lower(train, carry, sums, self.validation, zero, numbers)
+        return program.chunk.lower(*given).as_text() + last.as_text()
 
     def shapes(self) -> Carry:
         """What a state looks like, without computing one."""
@@ -307,13 +334,14 @@ class Job:
         run = Run(self)
         if self._together:
             run.plan = dataclasses.replace(self.plan, mesh=None)  # what it computes later, each process does alone
-        if self.resume is not None:
-            carry, run.history = restore(self.resume, self, self.shapes())
-        else:
-            carry = self.start()
+        with self._telling():
+            if self.resume is not None:
+                carry, run.history = restore(self.resume, self, self.shapes())
+            else:
+                carry = self.start()
         if self._together:
-            run.epoch = int(carry.epoch)
-            self._same_everywhere(run)
+            self._agreed(0, _GO)
+            self._same_everywhere(run, carry)
         if self._everywhere is not None:
             carry = jax.device_put(carry, self._everywhere)
         if self.source is None:
@@ -363,9 +391,19 @@ class Job:
             return end, wish
         told = np.asarray(multihost_utils.process_allgather(np.array([end, wish], np.int32)))
         end, wish = int(told[0, 0]), int(told[:, 1].max())
-        if wish == _FAIL and jax.process_index():
-            raise RuntimeError("a callback failed in the first process; its error is there")
+        failed = np.flatnonzero(told[:, 1] == _FAIL)
+        if failed.size and jax.process_index() not in failed:
+            raise RuntimeError(f"process {failed[0]} failed; its error is there")
         return end, wish
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Of several processes, the others are told of an error here, where they wait for this one."""
+        try:
+            yield
+        except BaseException:
+            self._agreed(0, _FAIL)
+            raise
 
     def _end(self, run: Run) -> None:
         """Every callback is told of the end, even when one before it fails."""
@@ -394,7 +432,7 @@ class Job:
         old, epoch = jax.tree.map(jnp.copy, carry.train), int(carry.epoch)
         if self._by_epoch and epoch != self._source_epoch:
             fits, shape = self.source.fits, self.source.input_shape
-            self.source, self._source_epoch = source(functools.partial(self._make, epoch)), epoch
+            self.source, self._source_epoch = source(functools.partial(self._make, epoch=epoch)), epoch
             self.source.fits, self.source.input_shape = fits, shape
         key = jax.random.fold_in(self.keys.steps, epoch)
         scale = observers_room.scale_of(self.plan.observers, carry.memories)
@@ -410,11 +448,8 @@ class Job:
         return self.program.finish(old, new, sums, self.validation, np.int32(0), self.hyperparameters)
 
     def _call(self, moment: str, run: Run) -> bool:
-        try:
+        with self._telling():
             answers = [getattr(c, moment)(run) for c in self.callbacks if hasattr(c, moment)]
-        except BaseException:
-            self._agreed(0, _FAIL)  # the other processes wait for this one
-            raise
         return any(a is True for a in answers)
 
 
@@ -480,16 +515,17 @@ def _takes_epoch(data: Any) -> bool:
     return callable(data) and not hasattr(data, "__iter__") and "epoch" in inspect.signature(data).parameters
 
 
-def _mesh(device: Any, batch_size: int) -> jax.sharding.Mesh | None:
+def _mesh(device: Any) -> jax.sharding.Mesh | None:
     """The devices that share batches out; None for one."""
-    if not isinstance(device, (list, tuple)):
+    if not isinstance(device, (list, tuple, np.ndarray)):
         return None
-    processes = {one.process_index for one in device}
-    if len(processes) > 1 and len(processes) < jax.process_count():
-        raise ValueError(f"device must be of one process or of all {jax.process_count()}; got {sorted(processes)}")
-    if not device or batch_size % len(device):
-        raise ValueError(f"batch_size must be a multiple of the devices' number; got {batch_size} and {len(device)}")
-    return jax.sharding.Mesh(np.array(device), ("data",))
+    row = np.array(device, object)
+    if row.ndim != 1 or not row.size or len(set(row)) < row.size:
+        raise ValueError(f"device must be one device, or different ones in a row; got {device!r}")
+    processes = {one.process_index for one in row}
+    if processes not in ({jax.process_index()}, set(range(jax.process_count()))):
+        raise ValueError(f"device must be of this process or of all {jax.process_count()}; got {sorted(processes)}")
+    return jax.sharding.Mesh(row, ("data",))
 
 
 def _labels(targets: Any) -> Any:

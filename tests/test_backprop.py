@@ -195,6 +195,28 @@ def test_nested_models_flatten_dropout_and_several_activations():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), found, wanted)
 
 
+def test_a_layer_computes_in_its_own_type():
+    model, x = layers.dense(3, dtype="bfloat16"), np.full((2, 3), 1 / 3, np.float32)
+    params = {"kernel": np.full((3, 3), 0.3, np.float32), "bias": np.zeros(3, np.float32)}
+
+    def both(params, x):
+        trace = backprop.forward(model, params, x)
+        return trace.outputs, model.apply(params, {}, x)[0], backprop.backward(model, params, trace, trace.outputs)
+
+    outputs, wanted, found = jax.jit(both, compiler_options=QUICK)(params, x)
+    np.testing.assert_array_equal(outputs, wanted)
+    assert outputs.dtype == jnp.bfloat16
+    assert jax.tree.map(lambda g: g.dtype, found.params) == jax.tree.map(lambda p: p.dtype, params)
+
+
+def test_an_autoencoder_is_a_chain():
+    model = models.autoencoder([3, 2], noise=0.5)
+    trace = jax.eval_shape(
+        lambda key: backprop.forward(model, model.init(key, (3,))[0], jnp.ones((2, 3))), jax.random.key(0)
+    )
+    assert trace.z.keys() == {"encoder/dense_1", "decoder/dense_1"}
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

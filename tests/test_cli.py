@@ -216,7 +216,7 @@ def test_train(trained):
     folder, result = trained
     assert (result.exit_code, result.stderr) == (0, "")
     assert "data: 21 training, 3 validation, 6 test examples" in result.stdout
-    assert "27 parameters; input (2,), output (3,)" in result.stdout
+    assert "27 parameters, 108 bytes, 51 FLOPs an example; input (2,), output (3,)" in result.stdout
     assert "epoch 4/4  loss" in result.stdout
     assert "done after epoch 4" in result.stdout
     accuracy = jd.config.read_result(folder / "run")["test"]["accuracy"]

@@ -155,16 +155,36 @@ for callback in (broken, type("AtStart", (), {"on_start": lambda self, run: brok
     except OSError as error:
         assert number == 0, error
     except RuntimeError as error:
-        assert number == 1 and "failed in the first process" in str(error), error
+        assert number == 1 and "process 0 failed; its error is there" in str(error), error
     else:
         raise AssertionError
-for data, more, name in (((X + number, Y), {}, "data"), ((X, Y), {"key": number}, "key")):
+import optax
+def other(data=(X, Y), **how):
+    return jd.fit(model, LOSS, optax.adam(0.01 * (1 + number)), data, key=3, epochs=2, device=jax.devices(),
+                  batch_size=16, **how)
+
+streamed, other_stop = jd.data.stream(X, Y, batch_size=16, key=5), jd.observers.early_stopping(patience=1 + number)
+for act, name in (
+    (lambda: train((X + number, Y), epochs=2), "data"),
+    (lambda: train(epochs=2, key=number), "key"),
+    (lambda: other(), "program"),  # another learning rate, which no state tells
+    (lambda: other(streamed), "program"),
+    (lambda: train(streamed, epochs=2, observers=[other_stop]), "program"),
+    (lambda: train(streamed, epochs=2, validation=(HELD[0] + number, HELD[1])), "validation"),
+    (lambda: train([(X[:16] + number, Y[:16])], epochs=2), "first batch"),
+):
     try:
-        train(data, epochs=2, **more)
+        act()
     except ValueError as error:
         assert f"the same run; {name} of process 1 differs" in str(error), error
     else:
-        raise AssertionError
+        raise AssertionError(name)
+try:
+    train(epochs=2, resume="nowhere.safetensors" if number else None)  # as where another has no such file
+except (ValueError, RuntimeError) as error:
+    assert ("no such file" if number else "process 1 failed; its error is there") in str(error), error
+else:
+    raise AssertionError
 """
 
 

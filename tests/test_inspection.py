@@ -147,6 +147,7 @@ def test_a_single_layer_and_a_foreign_model_are_one_row():
     assert seen["activation"].dead == 0
     foreign = (lambda key, shape: ({}, {}, shape), lambda p, s, x, **options: (x, s))
     assert [layer.kind for layer in inspection.statistics(foreign, {}, {}, X)] == ["model"]
+    assert str(inspection.Statistics(seen.layers, 0.5, 100.0, 0.025)).splitlines()[-1] == "loss 0.5"  # no layer before
 
 
 def test_a_graph_with_a_shared_layer_and_a_residual_block():
@@ -183,6 +184,31 @@ def test_a_graph_with_a_shared_layer_and_a_residual_block():
     weights = np.r_[((inputs["a"] + inputs["b"]).T @ by_both).ravel(), 2 * by_both.sum(0)]
     assert seen["tower"].gradient_norm == pytest.approx(np.linalg.norm(weights), rel=1e-4)
     assert seen["twin"].gradient_norm == seen["tower"].gradient_norm
+
+
+def root(z):
+    return jnp.sqrt(jnp.abs(z))
+
+
+def test_a_gradient_that_is_not_finite_is_flagged_and_drawn():
+    """Where all outputs are finite, too; whole numbers have no gradient."""
+    model = models.serial(
+        layers.flatten(), layers.embedding(5, 2), layers.flatten(), layers.activation(root), layers.dense(1)
+    )
+    params = {"embedding_1": {"kernel": np.zeros((5, 2), np.float32)}}
+    params["dense_1"] = {"kernel": np.ones((4, 1), np.float32), "bias": np.ones(1, np.float32)}
+    x, targets = np.ones((3, 1, 2), np.int32), np.zeros((3, 1), np.float32)
+    seen = inspection.statistics(model, params, {}, x, loss="l2", targets=targets)
+    assert np.isnan(seen["flatten_1"].error_norm)
+    assert seen["activation_1"].error_norm == pytest.approx(np.sqrt(12) / 3)
+    assert [layer.flag for layer in seen] == ["", "not finite", "not finite", "", ""]
+    drawn = plots.statistics(seen)
+    assert [t.get_text() for t in drawn.axes[-1].get_xticklabels()][1:4:2] == [
+        "embedding_1: not finite", "activation_1",
+    ]  # fmt: skip
+    nothing = dict.fromkeys(("mean", "std", "gradient_norm", "error_norm"), float("nan"))
+    lost = inspection.Statistics(tuple(layer._replace(**nothing) for layer in seen), float("nan"), 100.0, 0.025)
+    assert len(plots.statistics(lost).axes) == 1
 
 
 def test_bad_arguments():

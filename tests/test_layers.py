@@ -281,8 +281,13 @@ def test_a_foreign_model_has_no_spec():
         (lambda: layers.batch_norm(momentum=1.5), ValueError, r"momentum must be >= 0 and <= 1; got 1.5"),
         (lambda: layers.batch_norm(eps=0), ValueError, r"eps must be > 0; got 0"),
         (lambda: layers.batch_norm(axis=0), ValueError, r"axis must be a feature axis"),
+        (lambda: layers.batch_norm(axis=(1, 2)), TypeError, r"axis must be a whole number; got \(1, 2\)"),
+        (lambda: layers.layer_norm(axis="last"), TypeError, r"axis must be a whole number; got 'l'"),
+        (lambda: layers.layer_norm(axis=()), ValueError, r"axis must name one axis or more; got none"),
+        (lambda: layers.activation("softmax", temperature=0), ValueError, r"temperature must be > 0"),
         (lambda: layers.batch_renorm(r_max=0.5), ValueError, r"r_max must be >= 1; got 0.5"),
         (lambda: layers.batch_renorm(opening=(5, 4, 9)), ValueError, r"r_end must be > start, 5; got 4"),
+        (lambda: layers.batch_renorm(opening=(5, 9)), ValueError, r"opening must be three steps, .* got \(5, 9\)"),
         (lambda: layers.layer_norm(axis=[0, 1]), ValueError, r"axis must be a feature axis"),
         (lambda: layers.conv(0, (3, 3)), ValueError, r"features must be >= 1; got 0"),
         (lambda: layers.conv(4, ()), ValueError, r"kernel_size must have a size for each axis of space"),
@@ -350,6 +355,8 @@ def test_errors_when_built(build, error, message):
         (layers.reshape((3, -1)), (4, 2), r"reshape\(\(3, -1\)\) does not fit inputs of shape \(4, 2\)"),
         (layers.group_norm(4), (6,), r"group_norm\(4\) must divide the channels; got the input shape \(6,\)"),
         (layers.layer_norm(axis=3), (2, 2), r"layer_norm\(axis=3\) does not fit an input of shape \(batch"),
+        (layers.layer_norm(axis=(1, -2)), (2, 2), r"layer_norm\(axis=\(1, -2\)\) does not fit an input of shape"),
+        (layers.activation("softmax", axis=2), (3,), r"axis must be of x, whose shape is \(1, 3\); got 2"),
         (layers.add(), ((3,), (4,)), r"add takes inputs of one shape; got \(3,\), \(4,\)"),
         (layers.concatenate(), ((3, 2), (4, 2)), r"differ in that axis alone; got \[\(3, 2\), \(4, 2\)\]"),
         (layers.concatenate(axis=3), ((3,), (4,)), r"concatenate\(axis=3\) does not fit inputs of shape"),
@@ -384,6 +391,9 @@ def test_dense_names_both_shapes():
             ValueError,
             r"kernel of shape \(3, 3, 3, 2\); it does not fit ",
         ),
+        (layers.conv(2, 3, padding="valid"), (4, 3), (5, 2, 3), ValueError, r"conv\(2, \(3,\)\) needs \(3,\) places"),
+        (layers.conv_transpose(2, 3, padding=2), (4, 3), (5, 2, 3), ValueError, r"cuts all of it off at an input"),
+        (layers.average_pool(3), (4, 3), (5, 2, 3), ValueError, r"average_pool\(\(3,\)\) needs \(3,\) places or more"),
         (layers.max_pool((2, 2)), (4, 4, 3), (4, 4, 3), ValueError, r"max_pool\(\(2, 2\)\) takes batches of \(height"),
         (layers.prelu(), (3,), (5, 4), ValueError, r"prelu has 3 channels; got inputs of shape \(5, 4\)"),
         (layers.embedding(5, 2), (3,), (4, 3), TypeError, r"embedding\(5, 2\) takes integers; got float32, \(4, 3\)"),
@@ -413,6 +423,20 @@ def test_embedding_gives_rows_and_nan_out_of_range():
     slope, y = jax.jit(jax.grad(total, has_aux=True))(params, np.array([2, 0, 3, -1, 2]))
     np.testing.assert_array_equal(y, [[4, 5], [0, 1], [np.nan] * 2, [np.nan] * 2, [4, 5]])
     np.testing.assert_array_equal(slope["kernel"], [[1, 1], [0, 0], [2, 2]])
+
+
+def test_embedding_by_integers_narrower_than_its_vocabulary():
+    kernel = np.arange(300, dtype=np.float32)[:, None]
+    run = jax.jit(lambda x: layers.embedding(300, 1).apply({"kernel": kernel}, {}, x)[0])
+    y = run(np.array([127, -1, 5], np.int8))
+    np.testing.assert_array_equal(y.ravel(), [127, np.nan, 5])
+
+
+def test_an_activation_may_have_an_axis_and_change_the_shape():
+    for options, shape in (({}, (4, 3)), ({"axis": 1}, (2, 6))):
+        model = layers.activation("glu", **options)
+        assert model.init(jax.random.key(0), (4, 6))[2] == shape
+        assert jax.eval_shape(model.apply, {}, {}, arrays((4, 6), (5,)))[0].shape == (5, *shape)
 
 
 def test_types_are_those_of_the_inputs_unless_told_otherwise():

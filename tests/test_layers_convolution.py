@@ -4,9 +4,12 @@ import functools
 import re
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 from jaxdict import initializers, layers
 from jaxdict.layers import _convolve
@@ -64,6 +67,44 @@ def test_derivatives_and_vmap_are_those_of_jaxs_own_convolution(setting):
         ours = everything(_convolve._primitive.bind, steps, x, kernel)
         theirs = everything(_convolve._evaluate, steps, x, kernel)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11), ours, theirs)
+
+
+def test_gradients_are_summed_over_the_axes_of_a_shard_map():
+    mesh = jax.make_mesh((1,), ("data",), (AxisType.Auto,), devices=jax.devices()[:1])
+    steps = _convolve.Steps((1,), ((1, 1),), (1,), (1,), 1)
+
+    def loss(x, kernel):
+        return jnp.sum(_convolve.convolve(x, kernel, *steps) ** 2)
+
+    x, kernel, many = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((2, 5, 2), (3, 2, 4), (1, 3, 2, 4)))
+    by_data = jax.shard_map(jax.grad(loss, (0, 1)), mesh=mesh, in_specs=(P("data"), P()), out_specs=(P("data"), P()))
+    by_kernel = jax.shard_map(
+        jax.grad(lambda x, k: loss(x, k[0]), (0, 1)), mesh=mesh, in_specs=(P(), P("data")), out_specs=(P(), P("data"))
+    )
+    assert [g.shape for g in jax.eval_shape(by_data, x, kernel)] == [x.shape, kernel.shape]
+    assert [g.shape for g in jax.eval_shape(by_kernel, x, many)] == [x.shape, many.shape]
+
+
+def test_no_examples_no_jit_and_any_number_of_examples():
+    layer, params = layers.conv(4, 2, bias=False), {"kernel": np.ones((2, 2, 4), np.float32)}
+    many = {"kernel": np.ones((2, 2, 2, 4), np.float32)}
+    y, _ = jax.eval_shape(jax.vmap(layer.apply, (0, None, 0)), many, {}, jnp.ones((2, 0, 5, 2)))
+    assert y.shape == (2, 0, 5, 4)
+    with jax.disable_jit():
+        assert layer.apply(params, {}, np.ones((1, 5, 2), np.float32))[0].shape == (1, 5, 4)
+    (examples,) = jax.export.symbolic_shape("n")
+    depthwise = {"kernel": np.ones((2, 1, 2), np.float32)}
+    for layer, params in ((layers.depthwise_conv(2, bias=False), depthwise), (layers.max_pool(2), {})):
+        run = jax.jit(lambda x, layer=layer, params=params: layer.apply(params, {}, x)[0])
+        out = jax.export.export(run)(jax.ShapeDtypeStruct((examples, 5, 2), jnp.float32)).out_avals[0]
+        assert out.shape[0] == examples
+
+
+def test_depthwise_sums_of_narrow_floats_are_rounded_once():
+    layer = layers.depthwise_conv(7, padding="valid", bias=False)
+    kernel = jnp.array([256.0, *[1.0] * 6])[:, None, None] * jnp.ones((1, 1, 2))  # 256 + 1 is 256 in bfloat16
+    y, _ = layer.apply({"kernel": kernel}, {}, jnp.ones((2, 7, 2), jnp.bfloat16))
+    np.testing.assert_array_equal(np.asarray(y, np.float32), np.full((2, 1, 2), 262))
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("he_normal", "fan_in_uniform")]

@@ -53,6 +53,8 @@ def test_the_losses_are_those_of_the_dictionary():
     assert units.bernoulli().loss is losses.sigmoid_cross_entropy
     assert units.categorical().loss is losses.sparse_softmax_cross_entropy
     assert units.gaussian(variance=2.0) is units.gaussian(variance=2.0)
+    loss = jax.jit(lambda variance: units.gaussian(variance=variance).loss(np.ones(2), np.zeros(2)))  # as data
+    np.testing.assert_allclose([loss(1.0), loss(4.0)], [1, 0.25 + np.log(4)], rtol=1e-6)
 
 
 def test_variance_and_bounded_or_positive_means():
@@ -90,7 +92,7 @@ def test_modes():
     z = np.array([[-1.0, 0.0, 2.0]], np.float32)
     assert units.gaussian().mode(z).tolist() == z.tolist()
     assert units.bernoulli().mode(z).tolist() == [[0, 1, 1]]
-    assert units.categorical().mode(z).tolist() == [2]
+    assert units.categorical().mode(z).tolist() == units.categorical().mode(z.tolist()).tolist() == [2]
 
 
 def test_samples_have_the_distribution():

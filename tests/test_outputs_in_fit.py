@@ -10,6 +10,8 @@ import pytest
 
 import jaxdict as jd
 from jaxdict import layers, losses, models
+from jaxdict.intake import Fit, source
+from jaxdict.train import outputs as outputs_room
 from jaxdict.train.segment import program
 
 RNG = np.random.default_rng(5)
@@ -90,16 +92,6 @@ def test_evaluation_equals_numpy():
     assert next(iter(scores)) == "loss"
 
 
-def test_sample_weights_weigh_every_loss_alike():
-    main, aux, right, _ = by_hand(base())
-    weight = np.linspace(0, 2, COUNT)
-    scores = base().evaluate((X, Y), sample_weight=weight)
-    assert scores["loss_main"] == pytest.approx((weight * main).mean(), rel=1e-5)
-    assert scores["loss_aux"] == pytest.approx((weight * aux).mean(), rel=1e-5)
-    assert scores["loss"] == pytest.approx((weight * (0.9 * main + 0.1 * aux)).mean(), rel=1e-5)
-    assert scores["main_accuracy"] == pytest.approx(right.mean(), rel=1e-6)  # metrics count examples
-
-
 def test_other_weights_compile_nothing_and_lanes_are_those_runs_bit_for_bit():
     before = program(base().plan).segment._cache_size()
     other = fit(epochs=4, loss_weights={"main": 0.2, "aux": 1.0})
@@ -118,15 +110,25 @@ def test_other_weights_compile_nothing_and_lanes_are_those_runs_bit_for_bit():
     assert runs.best("validation_loss_aux") is min(runs, key=lambda r: r.history["validation_loss_aux"].min())
 
 
-def test_a_saved_run_predicts_evaluates_and_goes_on_with_the_same_bits(tmp_path):
+def test_a_saved_run_predicts_and_evaluates_sample_weights_weighing_every_loss_alike(tmp_path):
+    again = jd.load_run(base().save(tmp_path / "base.safetensors"))
+    assert again.model is MODEL
+    same_bits(again.predict(X), base().predict(X))
+    main, aux, right, wrong = by_hand(base())
+    weight = np.linspace(0, 2, COUNT)
+    scores = again.evaluate((X, Y), sample_weight=weight)
+    assert scores["loss_main"] == pytest.approx((weight * main).mean(), rel=1e-5)
+    assert scores["loss_aux"] == pytest.approx((weight * aux).mean(), rel=1e-5)
+    assert scores["loss"] == pytest.approx((weight * (0.9 * main + 0.1 * aux)).mean(), rel=1e-5)
+    assert scores["main_accuracy"] == pytest.approx(right.mean(), rel=1e-6)  # metrics count examples
+    assert scores["aux_mean_absolute_error"] == pytest.approx(wrong.mean(), rel=1e-5)
+
+
+def test_a_saved_run_goes_on_with_the_same_bits_and_weights(tmp_path):
     path = fit(epochs=2, loss_weights=WEIGHTS).save(tmp_path / "run.safetensors")
     longer = fit(epochs=4, loss_weights=WEIGHTS, resume=path)
     same_bits(longer.params, base().params)
     same_bits(columns(longer), columns(base()))
-    again = jd.load_run(base().save(tmp_path / "base.safetensors"))
-    assert again.model is MODEL
-    same_bits(again.predict(X), base().predict(X))
-    assert again.evaluate((X, Y)) == base().evaluate((X, Y))
     with pytest.raises(ValueError, match=r"hyperparameters was .*loss_weights.aux"):
         fit(epochs=4, loss_weights={"main": 0.9, "aux": 0.2}, resume=path)
 
@@ -137,26 +139,48 @@ def test_classes_are_those_of_the_outputs_that_have_them():
     classes = base().predict(X, output="classes")
     assert set(classes) == {"main"}
     np.testing.assert_array_equal(classes["main"], np.argmax(raw["main"], -1))
-    sure = base().predict(X, output="probabilities")["main"]
-    np.testing.assert_allclose(sure, jax.nn.softmax(raw["main"]), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_probabilities_are_those_of_the_outputs_that_have_them():
+    sure = base().predict(X, output="probabilities")
+    assert set(sure) == {"main"}
+    np.testing.assert_allclose(sure["main"], jax.nn.softmax(base().predict(X)["main"]), rtol=1e-5)
+
+
+def test_metrics_are_saved_where_their_columns_are_called_as_the_dictionary_calls_them():
+    def mse(outputs, targets):
+        return outputs["main"][:, 0]
+
+    chosen = {"main": {"accuracy": "accuracy", "mae": "mse"}, "aux": {"mae": losses.mean_absolute_error}, "mse": mse}
+    streams = outputs_room.streams_of(chosen, outputs=Y)
+    assert list(streams) == ["main_accuracy", "main_mae", "aux_mae", "mse"]
+    saved = outputs_room.saved_metrics(streams.items())
+    assert saved == [["main", "accuracy"], ["aux", "mae"]]
+    again = outputs_room.streams_of(outputs_room.loaded_metrics(saved), outputs=Y)
+    assert list(again) == ["main_accuracy", "aux_mae"]
+    assert again["main_accuracy"] == streams["main_accuracy"]
 
 
 # ------------------------------------------------------------------------------------------- a hand-written loop
 
 
+def objective(p):
+    """The weighted loss of all examples."""
+    hidden = jnp.tanh(X["deep"] @ p["hidden"]["dense_1"]["kernel"] + p["hidden"]["dense_1"]["bias"][None])
+    logits = jnp.concatenate([X["wide"], hidden], -1) @ p["main"]["kernel"] + p["main"]["bias"][None]
+    column = (hidden @ p["aux"]["kernel"] + p["aux"]["bias"][None])[:, 0]
+    main = optax.softmax_cross_entropy_with_integer_labels(logits, Y["main"]).mean()
+    return 0.9 * main + 0.1 * jnp.mean(jnp.square(column - Y["aux"]))
+
+
+@pytest.mark.slow
 def test_the_run_is_a_hand_written_optax_loop():
     """One batch an epoch, so that the order of the examples does not matter."""
     run = jd.fit(
         MODEL, LOSS, optax.sgd(0.3, momentum=0.5), (X, Y), key=0, epochs=5, batch_size=COUNT, params=start(),
         loss_weights=WEIGHTS,
     )  # fmt: skip
-
-    def objective(p):
-        hidden = jnp.tanh(X["deep"] @ p["hidden"]["dense_1"]["kernel"] + p["hidden"]["dense_1"]["bias"][None])
-        logits = jnp.concatenate([X["wide"], hidden], -1) @ p["main"]["kernel"] + p["main"]["bias"][None]
-        column = (hidden @ p["aux"]["kernel"] + p["aux"]["bias"][None])[:, 0]
-        main = optax.softmax_cross_entropy_with_integer_labels(logits, Y["main"]).mean()
-        return 0.9 * main + 0.1 * jnp.mean(jnp.square(column - Y["aux"]))
 
     optimizer = optax.sgd(0.3, momentum=0.5)
 
@@ -176,26 +200,21 @@ def test_the_run_is_a_hand_written_optax_loop():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), run.params, params)
 
 
-def test_a_step_of_several_losses_is_the_step_of_their_sum():
+def test_a_step_of_several_losses_is_a_step_down_the_gradient_of_their_sum():
     params, optimizer = start(), optax.sgd(0.1)
-    targets = Y | {"aux": Y["aux"][:, None]}
-
-    def summed(outputs, targets):
-        main = losses.sparse_softmax_cross_entropy(outputs["main"], targets["main"])
-        return 0.9 * main + 0.1 * losses.mean_squared_error(outputs["aux"], targets["aux"])
-
-    several = jd.train.make_step(MODEL, LOSS, optimizer, loss_weights=WEIGHTS, metrics={"main": "accuracy"})
-    one = jd.train.make_step(MODEL, summed, optimizer)
+    step = jd.train.make_step(MODEL, LOSS, optimizer, loss_weights=WEIGHTS, metrics={"main": "accuracy"})
+    batch = (X, Y | {"aux": Y["aux"][:, None]})
 
     @jax.jit
     def both():
         train = jd.train.TrainState(params, {}, optimizer.init(params))
-        return [step(train, (X, targets), jax.random.key(1)) for step in (several, one)]
+        return step(train, batch, jax.random.key(1)), jax.value_and_grad(objective)(params)
 
-    (new, row), (wanted, whole) = both()
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), new.params, wanted.params)
+    (new, row), (loss, grads) = both()
+    wanted = jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), new.params, wanted)
     assert set(row) == {"loss", "loss_main", "loss_aux", "main_accuracy"}
-    np.testing.assert_allclose(row["loss"], whole["loss"], rtol=1e-6)
+    np.testing.assert_allclose(row["loss"], loss, rtol=1e-6)
 
 
 # --------------------------------------------------------------------------------------- other ways in, slower
@@ -302,6 +321,10 @@ def test_observers_watch_the_loss_of_one_output(tmp_path):
             ValueError,
             r"two columns are called 'main_x'",
         ),
+        ({"metrics": [jd.metrics.accuracy]}, ValueError, r"of several outputs, metrics are given by output: {'aux'"),
+        ({"metrics": {"main": 3}}, TypeError, r"metrics are names or functions, .*; got 3"),
+        ({"loss": "mse"}, ValueError, r"targets of data; of several outputs, give loss as a dict by output"),
+        ({"loss": {"main": lambda p, y: p.sum()}}, ValueError, r"one value an example.*\(\) for data, output 'main'"),
         ({"class_weight": {0: 2.0}}, ValueError, r"class_weight is for one output; of several"),
     ],
 )
@@ -309,6 +332,30 @@ def test_errors_say_which_output(changed, error, message):
     arguments = {"loss": LOSS, "optimizer": "adam", "data": (X, Y), "key": 0, "epochs": 1} | changed
     with pytest.raises(error, match=message):
         jd.fit(MODEL, **arguments)
+
+
+def test_an_output_may_be_called_as_a_metric_is():
+    known = {"accuracy": None, "main": None}
+    with pytest.raises(ValueError, match=r"of several outputs, metrics are given by output: {'accuracy': 'accuracy'}"):
+        outputs_room.streams_of(["accuracy"], outputs=known)
+    assert list(outputs_room.streams_of({"accuracy": "accuracy"}, outputs=known)) == ["accuracy_accuracy"]
+
+
+def test_weights_of_batches_are_one_an_example():
+    for weights in (np.ones((COUNT, 1)), -np.ones(COUNT), np.full(COUNT, np.nan)):
+        with pytest.raises(
+            ValueError, match=r"the weights of batch 1 must be finite and >= 0, one an example, .* \(41"
+        ):
+            next(source([(X, Y, weights)]).chunks())
+    step = jd.train.make_step(MODEL, LOSS, optax.sgd(0.1))
+    batch = X, Y | {"aux": Y["aux"][:, None]}, np.ones((COUNT, 1))
+    with pytest.raises(ValueError, match=r"sample weights must have the same shape; got \(41,\) and \(41, 1\)"):
+        jax.eval_shape(step, jd.train.TrainState(start(), {}, ()), batch, jax.random.key(0))
+
+
+def test_an_error_of_jax_in_a_loss_stays_what_it_is():
+    with pytest.raises(jax.errors.TracerBoolConversionError):
+        Fit(lambda p, y: p if p.sum() > 0 else y, jax.ShapeDtypeStruct((1, 1), "float32"))(Y["aux"], "data")
 
 
 def test_errors_of_what_is_given_later():

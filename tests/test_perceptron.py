@@ -197,6 +197,12 @@ def test_two_layers_compute_the_parity_of_many():
             ValueError,
             r"\(examples, n_in\) and \(examples, n_",
         ),
+        (
+            lambda: units.learn_perceptron(zeros(3, 1), np.ones((4, 2)), np.ones((4, 1)), epochs=1),
+            ValueError,
+            r"got \(2,\), \(1,\) and \(3, 1\)",
+        ),
+        (lambda: units.learn_perceptron({}, [[1.0]], [[1]], epochs=1), ValueError, r"params must hold kernel"),
         (lambda: units.learn_perceptron({}, [[1.0]], [[2]], epochs=1), ValueError, r"targets must be 0 or 1"),
         (lambda: units.learn_perceptron({}, [[1.0]], [[1]], epochs=0), ValueError, r"epochs must be >= 1; got 0"),
         (

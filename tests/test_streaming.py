@@ -119,6 +119,33 @@ def test_a_function_of_the_epoch_is_told_its_number():
     train(4, batches, resume=half)
     assert told == [0, 1, 0, 2, 3]  # the first batch of epoch 0 shows what the data is like
 
+    def by_name(*, epoch):
+        return batches(epoch)
+
+    same_bits(train(2, by_name).params, half.params)
+
+
+def test_a_run_that_is_complete_knows_its_steps():
+    batches = stream(X, Y, batch_size=16, key=0)
+    done = train(2, batches)
+    assert train(2, batches, resume=done).step == done.step == 8
+    with pytest.raises(TypeError, match=r"data must be .inputs, targets.*got Stream"):
+        done.evaluate(batches)
+    weights = np.linspace(0, 1, len(X))
+    assert done.evaluate((X, Y, weights)) == done.evaluate((X, Y), sample_weight=weights)
+
+
+def test_a_run_does_not_go_on_as_another():
+    batches = stream(X, Y, batch_size=16, key=0)
+    done = train(2, batches)
+    other = jd.models.mlp([4, 5, 3], activation="tanh")
+    with pytest.raises(
+        ValueError, match=r"the run: 'observers/0/params/dense_1/bias' has shape \(8,\), \(5,\) expected"
+    ):
+        jd.fit(other, LOSS, "adam", batches, key=3, epochs=4, validation=HELD, resume=done)
+    with pytest.raises(ValueError, match="the run: 'history/accuracy' is missing"):
+        train(4, batches, resume=done, metrics="accuracy")
+
 
 def test_what_cannot_be_streamed_is_an_error():
     for arguments, options, message in (

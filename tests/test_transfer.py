@@ -122,6 +122,8 @@ def test_fit_and_lanes_train_what_is_not_frozen():
         bits(run.params["dense_1"]["kernel"], start()["dense_1"]["kernel"])
         assert not np.array_equal(run.params["dense_3"]["kernel"], start()["dense_3"]["kernel"])
     assert lower_frozen() is lower_frozen()  # so that fit compiles nothing twice
+    by_name = transfer.freeze("adamw", start(), "dense_1/*")
+    assert by_name is transfer.freeze(jd.optimizers.adamw(), start(), "dense_1/*")
     # One rate, as data: the lane is the run of fit, and its history has the rate.
     run = jd.fit(
         MODEL, "mean_squared_error", lower_frozen, batch(), key=0, hyperparameters={"learning_rate": 0.05}, **setting
@@ -334,6 +336,29 @@ def test_a_keras_stack_gives_the_same_outputs(name):
     jax.tree.map(bits, (params, state), transfer.from_keras(named, model, x.shape[1:]))
 
 
+def test_a_bias_as_long_as_the_flattened_images_keeps_its_order():
+    """torch's flattening is of what goes in: columns of the kernel, and a batch norm right behind it."""
+    model = models.serial(layers.flatten(), layers.batch_norm(), layers.dense(8))
+    count = np.arange(8.0)
+    weights = {f"1.{name}": count for name in ("weight", "bias", "running_mean", "running_var")}
+    weights |= {"2.weight": np.arange(64.0).reshape(8, 8), "2.bias": count}
+    params, state = transfer.from_torch(weights, model, (2, 2, 2))
+    turned = [0, 4, 1, 5, 2, 6, 3, 7]
+    for leaf in (params["batch_norm_1"]["offset"], state["batch_norm_1"]["variance"]):
+        assert np.asarray(leaf).tolist() == turned
+    np.testing.assert_array_equal(params["dense_1"]["kernel"], weights["2.weight"].T[turned])
+    assert np.asarray(params["dense_1"]["bias"]).tolist() == count.tolist()
+
+
+def test_an_embedding_is_not_turned():
+    model, table = models.serial(layers.embedding(3, 3)), np.arange(9.0, dtype=np.float32).reshape(3, 3)
+    for params, _ in (
+        transfer.from_torch({"0.weight": table}, model, (4,)),
+        transfer.from_keras([Variable("embedding/embeddings", table)], model, (4,)),
+    ):
+        np.testing.assert_array_equal(params["embedding_1"]["kernel"], table)
+
+
 STACK = models.serial(layers.dense(2), layers.batch_norm())
 WEIGHTS = {
     "a.weight": np.ones((2, 3)), "a.bias": np.ones(2), "b.weight": np.ones(2), "b.bias": np.ones(2),
@@ -366,6 +391,14 @@ def state_of(patterns, optimizer=None):
             r"the state remembers 'dense_2/bias', which is frozen now",
         ),
         (lambda: freeze((), state=state_of("dense_1/*", optax.sgd(1.0, 0.9))), r"the state is of another optimizer"),
+        (lambda: freeze((), state=optax.EmptyState()), r"state must be the FreezeState of an .* by freeze; got Empty"),
+        (lambda: freeze(None), r"a pattern must be a string, such as 'dense_1/\*'; got None"),
+        (lambda: freeze("dense_1/*", 3), r"optimizer must be an optax transformation, a name or a function; got 3"),
+        (
+            lambda: freeze("dense_1/*").init({"head": np.ones(2)}),
+            r"freeze was made for other parameters, without 'head': dense_1/bias, dense_1/kernel, ",
+        ),
+        (lambda: rates(["dense_1/*"]), r"factors must be a mapping, such as \{'dense_1/\*': 0.1\}; got \['dense"),
         (lambda: rates({"dense_1/*": -1}), r"the factor of 'dense_1/\*' must be >= 0; got -1"),
         (lambda: rates({"*": 1, "dense_1/*": 0.1}), r"'dense_1/\*' matches no leaf that an earlier one has left"),
     ],
@@ -392,8 +425,10 @@ def test_errors_of_paths(call, message):
         ),
         (
             lambda: transfer.from_torch({}, (lambda key, shape: ({"w": jnp.ones(1)}, {}, shape), MODEL.apply), (3,)),
-            r"the model is no stack of dense, convolution and batch norm layers",
+            r"the model is no stack of dense, embedding, convolution and normalization layers",
         ),
+        (lambda: transfer.from_torch(STACK, STACK, (3,)), r"must be module.state_dict\(\), arrays by name; got Model"),
+        (lambda: transfer.from_keras(STACK, STACK, (3,)), r"must be model.get_weights\(\) or .*; got Model"),
         (
             lambda: transfer.from_keras(IN_KERAS[:2], STACK, (3,)),
             r"Keras has 2 weights, the model 6: dense_1/kernel, dense_1/bias, batch_norm_1/scale",
@@ -409,5 +444,5 @@ def test_errors_of_paths(call, message):
     ],
 )
 def test_errors_of_frameworks(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call()

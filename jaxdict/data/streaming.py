@@ -58,7 +58,8 @@ class Stream:
         self.batch_size = _check.integer("batch_size", batch_size, low=1)
         _check.integer("memory", memory, low=1)
         arrays = (inputs, targets) if weights is None else (inputs, targets, weights)
-        self._leaves, self._tree = jax.tree.flatten(arrays)
+        leaves, self._tree = jax.tree.flatten(arrays)
+        self._leaves = [np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf for leaf in leaves]
         for leaf in self._leaves:
             if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype") and hasattr(leaf, "__getitem__")):
                 raise TypeError(f"a stream is of arrays, with a shape and a dtype; got {type(leaf).__name__}")

@@ -78,18 +78,25 @@ def statistics(
     )
     holding = [own for own, layer in zip(numbers, found, strict=True) if jax.tree.leaves(_of(params, layer.owner))]
     top = float(holding[-1]["error_norm"]) if holding else float("nan")
-    rows = [_row(layer, own, top, limit) for layer, own in zip(found, numbers, strict=True)]
+    rows = [_row(layer, own, top, limit, function is not None) for layer, own in zip(found, numbers, strict=True)]
     return Statistics(tuple(rows), float(value), float(limit), float(margin))
 
 
-def _row(seen: Layer, own: Any, top: float, limit: float) -> LayerStatistics:
+def _row(seen: Layer, own: Any, top: float, limit: float, differentiated: bool) -> LayerStatistics:
     own = {field: float(value) for field, value in own.items()}
     ratio = own["error_norm"] / top if top > 0 else float("nan")
     flag = "vanishing" if ratio < 1 / limit else "exploding" if ratio > limit else ""
-    if np.isinf(own["error_norm"]) or not np.isfinite(own["std"]):
+    there = [own["std"]]
+    there += [own["error_norm"]] if differentiated and _has_gradient(seen) else []
+    there += [own["gradient_norm"]] if differentiated and not np.isnan(own["weight_rms"]) else []
+    if not np.isfinite(there).all():
         flag = "not finite"
     name, shape = "/".join(seen.path) or seen.layer.name, tuple(seen.outputs.shape[1:])
     return LayerStatistics(name=name, kind=_kind(seen.layer), shape=shape, ratio=ratio, flag=flag, **own)
+
+
+def _has_gradient(seen: Layer) -> bool:
+    return jnp.issubdtype(seen.outputs.dtype, jnp.floating)
 
 
 def _kind(layer: Model) -> str:
@@ -116,8 +123,9 @@ def _program(model: Model, loss: Callable | None, train: bool) -> Callable[..., 
         kept: list[Layer] = []
 
         def tap(seen):
-            if probes is not None:
-                seen = seen._replace(outputs=seen.outputs + probes[len(kept)])
+            probe = probes[len(kept)] if probes else None
+            if probe is not None:
+                seen = seen._replace(outputs=seen.outputs + probe)
             kept.append(seen)
             return seen.outputs
 
@@ -132,7 +140,7 @@ def _program(model: Model, loss: Callable | None, train: bool) -> Callable[..., 
         else:
             kept: list[Layer] = []
             jax.eval_shape(lambda: kept.extend(forward(params, None, state, inputs, key)[1]))  # for the shapes
-            probes = [jnp.zeros(seen.outputs.shape, seen.outputs.dtype) for seen in kept]
+            probes = [jnp.zeros_like(seen.outputs) if _has_gradient(seen) else None for seen in kept]
 
             def objective(params, probes, loss=loss):
                 outputs, kept = forward(params, probes, state, inputs, key)
@@ -165,7 +173,7 @@ def _outputs(kind: str, u: jax.Array, margin: jax.Array) -> dict[str, jax.Array]
 
 def _sizes(what: str, tree: Any) -> dict[str, jax.Array]:
     """Norm and root mean square over all leaves; NaN where there are none."""
-    leaves = jax.tree.leaves(tree)
+    leaves = [leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) for leaf in jax.tree.leaves(tree)]
     if not leaves:
         return dict.fromkeys((f"{what}_norm", f"{what}_rms"), jnp.full((), jnp.nan))
     largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))

@@ -95,10 +95,11 @@ class Statistics:
                      enumerate(zip(row, widths, strict=True))]  # fmt: skip
             lines.append("  ".join(cells).rstrip())
         rule = "-" * max(map(len, lines))
-        end = [] if np.isnan(self.loss) else [
-            rule, f"loss {self.loss:.4g}; a layer multiplies the gradient on its way back by {self.factor:.3g}"
-        ]  # fmt: skip
-        return "\n".join([lines[0], rule, *lines[1:], *end])
+        if np.isnan(self.loss):
+            return "\n".join([lines[0], rule, *lines[1:]])
+        factor = self.factor
+        grows = "" if np.isnan(factor) else f"; a layer multiplies the gradient on its way back by {factor:.3g}"
+        return "\n".join([lines[0], rule, *lines[1:], rule, f"loss {self.loss:.4g}{grows}"])
 
 
 def _number(column: str, value: float) -> str:

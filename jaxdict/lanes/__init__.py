@@ -1,5 +1,6 @@
 """Lanes: many runs of one program side by side, on every core, each as if it were alone."""
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -54,11 +55,13 @@ def fit_lanes(
     width: int | None = None,
     workers: int | None = None,
     devices: Any = None,
+    part_of: int | None = None,
 ) -> Runs:
     """Train K runs, *lanes*, by one compiled program: seeds, hyperparameters and sample weights are data.
 
     A lane that stops or diverges changes no other, and the next that waits takes its place. Nor does it depend on which
-    lanes are run, so that of several processes each trains its own: ``keys[number::count]``, and hyperparameters alike.
+    lanes are run, so that of several processes each trains its own: ``keys[number::count]``, and hyperparameters alike,
+    with ``part_of=len(keys)``.
 
     Args:
       keys: one a lane: ``(K,)`` PRNG keys, or int seeds.
@@ -77,6 +80,8 @@ def fit_lanes(
       devices: what the lanes of a block are shared out over; all of the backend but on the CPU, when None. A width is
         rounded up to a multiple of their number. An array ``(lanes, data)``, or a mesh of these axes, shares batches
         out over its second axis, too: the same runs to rounding.
+      part_of: how many lanes there are in all, of which these are what is left, or a process's share: the width is
+        chosen as for all of them, so that each has the bits that it has among all.
       model, loss, optimizer, data, epochs, batch_size, metrics, penalty, augment, class_weight, weight_normalization,
       observers, params, state, segment_epochs, precision, accumulation: as in ``fit``; observers watch lane by lane.
 
@@ -89,7 +94,8 @@ def fit_lanes(
     keys = _keys(keys)
     count = len(keys)
     numbers = _by_lane(weights_as_data(hyperparameters, loss_weights, loss), count)
-    plan_lanes(count, width=width, workers=workers, devices=devices)  # what cannot be is an error before all else
+    total = count if part_of is None else _check.integer("part_of", part_of, low=count)
+    found = plan_lanes(count, width=width, workers=workers, devices=devices).devices  # an error before all else
     weights = _weights(sample_weight, count)
     if any(v is not None for v in (weights, indices, validation_indices)) and isinstance(validation, float):
         raise ValueError("where lanes differ in their examples, validation must be (inputs, targets), not a fraction")
@@ -102,33 +108,37 @@ def fit_lanes(
             if validation is not None:
                 raise ValueError("give validation or validation_indices, not both")
             validation = jax.tree.map(lambda x: x[held[0]], (inputs, targets))
-    first = Job(
-        {
-            "model": model, "loss": loss, "optimizer": optimizer, "data": data, "key": keys[0], "epochs": epochs,
-            "batch_size": batch_size, "validation": validation, "metrics": metrics, "penalty": penalty,
-            "augment": augment, "sample_weight": sample_weight if weights is None else None,
-            "class_weight": class_weight, "weight_normalization": weight_normalization, "observers": observers,
-            "callbacks": (), "hyperparameters": numbers[0], "params": params, "state": state, "resume": None,
-            "segment_epochs": segment_epochs, "precision": precision, "accumulation": accumulation,
-            "name": "lane 0",
-        }
-    )  # fmt: skip
-    if first.data is None:
-        raise ValueError("lanes share data that is resident on the device; batches from outside are for fit")
-    if resume is not None and len(resume) != count:
-        raise ValueError(f"resume must be {count} checkpoints or Runs, one a lane; got {len(resume)}")
-    jobs = []
-    for lane, (key, values) in enumerate(zip(keys, numbers, strict=True)):
-        own = [None if of_lanes is None else of_lanes[lane] for of_lanes in (weights, chosen, held)]
-        with named(f"lane {lane}"):
-            jobs.append(first.lane(key, values, *own))
-    need = need_of(jobs[0])
-    plan = plan_lanes(count, width=width, workers=workers, devices=devices, need=need)
-    if batch_size % plan.sharing:
-        raise ValueError(f"batch_size must be a multiple of the {plan.sharing} devices that share it; got {batch_size}")
-    _warn(plan, need)
-    apart = zip(("weights", "indices", "held"), (weights, chosen, held), strict=True)
-    return Crew(jobs, plan, tuple(name for name, of_lanes in apart if of_lanes is not None), on_end).run()
+    with jax.default_device(found[0]) if devices is not None else contextlib.nullcontext():
+        first = Job(
+            {
+                "model": model, "loss": loss, "optimizer": optimizer, "data": data, "key": keys[0], "epochs": epochs,
+                "batch_size": batch_size, "validation": validation, "metrics": metrics, "penalty": penalty,
+                "augment": augment, "sample_weight": sample_weight if weights is None else None,
+                "class_weight": class_weight, "weight_normalization": weight_normalization, "observers": observers,
+                "callbacks": (), "hyperparameters": numbers[0], "params": params, "state": state, "resume": None,
+                "segment_epochs": segment_epochs, "precision": precision, "accumulation": accumulation,
+                "name": "lane 0",
+            }
+        )  # fmt: skip
+        if first.data is None:
+            raise ValueError("lanes share data that is resident on the device; batches from outside are for fit")
+        if resume is not None and len(resume) != count:
+            raise ValueError(f"resume must be {count} checkpoints or Runs, one a lane; got {len(resume)}")
+        jobs = []
+        for lane, (key, values) in enumerate(zip(keys, numbers, strict=True)):
+            own = [None if of_lanes is None else of_lanes[lane] for of_lanes in (weights, chosen, held)]
+            with named(f"lane {lane}"):
+                jobs.append(first.lane(key, values, *own))
+        need = need_of(jobs[0])
+        plan = plan_lanes(total, width=width, workers=workers, devices=devices, need=need)
+        plan = plan._replace(workers=min(plan.workers, -(-count // plan.width)))
+        if batch_size % plan.sharing:
+            raise ValueError(
+                f"batch_size must be a multiple of the {plan.sharing} devices that share it; got {batch_size}"
+            )
+        _warn(plan, need)
+        apart = zip(("weights", "indices", "held"), (weights, chosen, held), strict=True)
+        return Crew(jobs, plan, tuple(name for name, of_lanes in apart if of_lanes is not None), on_end).run()
 
 
 def _keys(keys: Any) -> list[Any]:

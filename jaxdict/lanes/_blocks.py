@@ -205,8 +205,7 @@ def _block_program(plan: Plan, apart: tuple[str, ...], devices: tuple[Any, ...])
         return jax.tree.map(lambda places: places[place], block)
 
     def spread(lane, width):
-        block = jax.tree.map(lambda x: jnp.stack([x] * width), lane)
-        return block if by_place is None else jax.device_put(block, by_place)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (width, *x.shape)), lane)
 
     by_place, once = None, None
     if len(devices) > 1:
@@ -218,7 +217,7 @@ def _block_program(plan: Plan, apart: tuple[str, ...], devices: tuple[Any, ...])
         segment = jax.shard_map(segment, mesh=mesh, in_specs=specs, out_specs=own, axis_names={"lane"}, check_vma=False)
         once = NamedSharding(mesh, shared)
     return _BlockProgram(
-        spread,
+        jax.jit(spread, static_argnums=1, out_shardings=by_place),
         jax.jit(segment, donate_argnums=0),
         jax.jit(put, donate_argnums=0, out_shardings=by_place),
         jax.jit(pick, out_shardings=once),
@@ -227,12 +226,12 @@ def _block_program(plan: Plan, apart: tuple[str, ...], devices: tuple[Any, ...])
 
 # jax's context managers hold in their thread alone: what is in force where lanes are asked for, workers take over.
 _SETTINGS = {
-    "jax_enable_x64": jax.enable_x64,
-    "jax_default_device": jax.default_device,
-    "jax_default_matmul_precision": jax.default_matmul_precision,
-    "jax_numpy_dtype_promotion": jax.numpy_dtype_promotion,
-    "jax_debug_nans": jax.debug_nans,
-}
+    f"jax_{name}": getattr(jax, name)
+    for name in (
+        "enable_x64", "default_device", "default_matmul_precision", "default_prng_impl", "numpy_dtype_promotion",
+        "numpy_rank_promotion", "threefry_partitionable", "debug_nans", "debug_infs", "disable_jit",
+    )
+}  # fmt: skip
 
 
 OnEnd = Callable[[int, Run], Any]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend.core import jaxprs_in_params
+from jax.extend.core import Var, jaxprs_in_params
 
 from jaxdict import _check
 
@@ -92,7 +92,7 @@ def plan_lanes(
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         why = f"{cores} cores, so as many lanes at a time, each by the program of fit"
         width = width or 1
-        if workers is None and room < cores * width:
+        if workers is None and room < min(cores * width, count):
             workers = max(1, room // width)
             why += f", but only {workers}: the memory has room for {_lanes(room)} of {_said(need.lane)}"
         workers = workers or cores
@@ -123,8 +123,9 @@ def plan_lanes(
 def _arranged(devices: Any) -> tuple[tuple[Any, ...], int]:
     """The devices in a row, and how many neighbours share batches out."""
     if devices is None:
-        own = jax.local_devices()
-        return tuple(own[:1] if jax.default_backend() == "cpu" else own), 1
+        chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+        own = [chosen] if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)
+        return tuple(own[:1] if own[0].platform == "cpu" else own), 1
     if isinstance(devices, jax.sharding.Mesh):
         if devices.axis_names != ("lane", "data"):
             raise ValueError(f"a mesh for lanes has the axes ('lane', 'data'); got {devices.axis_names}")
@@ -132,6 +133,8 @@ def _arranged(devices: Any) -> tuple[tuple[Any, ...], int]:
     array = np.array(devices, object)
     if array.ndim not in (1, 2) or not array.size:
         raise ValueError(f"devices must be one or more in a row, or (lanes, data); got the shape {array.shape}")
+    if len(set(array.flat)) < array.size:
+        raise ValueError(f"devices must be different ones; got {devices!r}")
     if any(one.process_index != jax.process_index() for one in array.flat):
         raise ValueError("devices must be of this process: give each process its part of the lanes, and its devices")
     return tuple(array.flat), array.shape[1] if array.ndim == 2 else 1
@@ -148,11 +151,11 @@ def _room(devices: Sequence[Any], need: Need, memory: int | None) -> int:
 
 
 def memory_of(device: Any) -> int | None:
-    """Bytes of memory: all that a device lets programs have, for a CPU what is free now; None where nothing says."""
+    """Bytes of memory: all that a device lets programs have, for a CPU all of it; None where nothing says."""
     if device.platform != "cpu":
         return (device.memory_stats() or {}).get("bytes_limit")
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
 
@@ -193,12 +196,17 @@ def _equations(jaxpr: Any) -> Iterator[Any]:
 
 
 def _between(jaxpr: Any) -> int:
-    """Bytes of all results of a program, a loop's once: more than it holds at any time, for many are never stored."""
-    total = 0
-    for equation in jaxpr.eqns:
-        inner = [_between(one) for one in jaxprs_in_params(equation.params)]
-        total += max(inner) if inner else _bytes([out.aval for out in equation.outvars])
-    return total
+    """The most bytes of results that a program holds at a time, each from where it is made to its last use."""
+    last = {v: at for at, equation in enumerate(jaxpr.eqns) for v in equation.invars if isinstance(v, Var)}
+    last |= {v: len(jaxpr.eqns) for v in jaxpr.outvars if isinstance(v, Var)}
+    own = {v for equation in jaxpr.eqns for v in equation.outvars}
+    held, most = 0, 0
+    for at, equation in enumerate(jaxpr.eqns):
+        inner = max(map(_between, jaxprs_in_params(equation.params)), default=0)
+        most = max(most, held + inner + _bytes([v.aval for v in equation.outvars]))
+        done = own.intersection(v for v in equation.invars if isinstance(v, Var) and last[v] == at)
+        held += _bytes([v.aval for v in equation.outvars if v in last]) - _bytes([v.aval for v in done])
+    return most
 
 
 def _bytes(tree: Any) -> int:

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxdict import _check
+
 Pairs = tuple[tuple[int, int], ...]
 
 
@@ -38,7 +40,14 @@ def convolve(
     steps = Steps(tuple(strides), pairs, tuple(x_dilation), tuple(kernel_dilation), groups)
     if jax.default_backend() != "cpu":  # whose libraries want the axes named anew
         return _evaluate(x, kernel, steps=steps)
-    return _primitive.bind(x, kernel, steps=steps)
+    return _primitive.bind(*_varying_alike(x, kernel), steps=steps)
+
+
+def _varying_alike(*arrays: jax.Array) -> list[jax.Array]:
+    """Arrays that vary over the same axes of a ``shard_map``; gradients by those that did not are summed over them."""
+    axes = [jax.typeof(a).mat.varying for a in arrays]
+    every = frozenset().union(*axes)
+    return [jax.lax.pcast(a, tuple(every - own), to="varying") for a, own in zip(arrays, axes, strict=True)]
 
 
 def _evaluate(x, kernel, *, steps):
@@ -57,10 +66,13 @@ def _evaluate_cpu(x, kernel, *, steps):
     """Depthwise convolutions as shifted products: XLA's own run group by group, many times slower."""
     window, outputs = kernel.shape[:-2], _shape(jax.typeof(x), jax.typeof(kernel), steps=steps).shape
     if steps.groups > 1 and kernel.shape[-2] == 1 and math.prod(window) <= _FEW:
-        return _by_window(x, kernel, steps, outputs)
-    if x.shape[0] == 1 and outputs[-1] == steps.groups > 1 and math.prod(outputs[1:-1]) <= _FEW:
-        return _by_output(x, kernel, steps, outputs)
-    return _evaluate(x, kernel, steps=steps)
+        written = _by_window
+    elif x.shape[0] == 1 and outputs[-1] == steps.groups > 1 and math.prod(outputs[1:-1]) <= _FEW:
+        written = _by_output
+    else:
+        return _evaluate(x, kernel, steps=steps)
+    wide = _check.compute_dtype(x.dtype)  # sums of narrow floats are rounded once
+    return written(x.astype(wide), kernel.astype(wide), steps, outputs).astype(x.dtype)
 
 
 def _widened(x: jax.Array, steps: Steps) -> jax.Array:
@@ -76,7 +88,7 @@ def _by_window(x: jax.Array, kernel: jax.Array, steps: Steps, outputs: Sequence[
     for place in itertools.product(*map(range, kernel.shape[:-2])):
         first = [k * step for k, step in zip(place, steps.kernel_dilation, strict=True)]
         last = [f + (n - 1) * stride + 1 for f, n, stride in zip(first, outputs[1:-1], steps.strides, strict=True)]
-        met = jax.lax.slice(padded, (0, *first, 0), (len(x), *last, x.shape[-1]), (1, *steps.strides, 1))
+        met = jax.lax.slice(padded, (0, *first, 0), (x.shape[0], *last, x.shape[-1]), (1, *steps.strides, 1))
         met = jnp.repeat(met, multiplier, axis=-1) if multiplier > 1 else met
         total = total + met * jax.lax.broadcast(kernel[(*place, 0)], met.shape[:-1])
     return total
@@ -154,25 +166,19 @@ def _batch(arrays: Any, places: Any, *, steps: Steps) -> Any:
     x, kernel = arrays
     if places[1] is None:  # more examples
         x = jnp.moveaxis(x, places[0], 0)
-        y = _primitive.bind(x.reshape(-1, *x.shape[2:]), kernel, steps=steps)
+        y = _primitive.bind(jax.lax.collapse(x, 0, 2), kernel, steps=steps)
         return y.reshape(*x.shape[:2], *y.shape[1:]), 0
     kernel = jnp.moveaxis(kernel, places[1], -2)
-    many = kernel.shape[-2]
-    if places[0] is None and steps.groups == 1:  # more outputs
-        y = _primitive.bind(x, kernel.reshape(*kernel.shape[:-2], -1), steps=steps)
-    else:  # more groups
-        x = (
-            jnp.broadcast_to(x[..., None, :], (*x.shape[:-1], many, x.shape[-1]))
-            if places[0] is None
-            else (jnp.moveaxis(x, places[0], -2))
-        )
-        more = steps._replace(groups=many * steps.groups)
-        y = _primitive.bind(x.reshape(*x.shape[:-2], -1), kernel.reshape(*kernel.shape[:-2], -1), steps=more)
-    return y.reshape(*y.shape[:-1], many, -1), y.ndim - 1
+    many, outputs = kernel.shape[-2:]
+    if places[0] is not None or steps.groups > 1:  # more groups, else more outputs
+        x = jnp.repeat(x[..., None, :], many, -2) if places[0] is None else jnp.moveaxis(x, places[0], -2)
+        x, steps = jax.lax.collapse(x, x.ndim - 2), steps._replace(groups=many * steps.groups)
+    y = _primitive.bind(x, jax.lax.collapse(kernel, kernel.ndim - 2), steps=steps)
+    return y.reshape(*y.shape[:-1], many, outputs), y.ndim - 1
 
 
 _primitive = Primitive("convolve")
-_primitive.def_impl(jax.jit(_primitive.bind, static_argnames="steps"))
+_primitive.def_impl(jax.jit(_evaluate_cpu, static_argnames="steps"))
 _primitive.def_abstract_eval(_shape)
 mlir.register_lowering(_primitive, mlir.lower_fun(_evaluate, multiple_results=False))
 mlir.register_lowering(_primitive, mlir.lower_fun(_evaluate_cpu, multiple_results=False), platform="cpu")

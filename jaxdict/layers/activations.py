@@ -25,21 +25,28 @@ def activation(function: str | Callable, *, name: str | None = None, **options: 
     """An activation as a layer.
 
     Args:
-      function: the name of an activation, or a function ``x -> y`` of the same shape.
+      function: the name of an activation, or a function ``x -> y`` that treats examples one by one.
       name: the layer's name.
       **options: the activation's own, such as ``negative_slope=0.2``.
 
     Returns:
-      A layer without parameters, of the input's shape and dtype.
+      A layer without parameters, of the input's dtype, and its shape where the function keeps it (``glu`` halves it).
 
     Raises:
       KeyError: an unknown activation, with the closest names. TypeError: an option that it does not have.
+      ValueError: an option out of its range, an axis that the inputs do not have.
     """
     called = _registry.function(function, "activation")
+
+    def evaluated(input_shape):
+        return jax.eval_shape(called, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)).shape[1:]
+
     if options:
         called = functools.partial(called, **options)
-        jax.eval_shape(called, jax.ShapeDtypeStruct((2,), jnp.float32))  # wrong options fail here, where it is built
-    return stateless(lambda x, key, train: called(x), name="activation", label=name)
+        evaluated((2, 2, 2))  # wrong options fail here, where it is built
+    elementwise = isinstance(function, str) and not _registry.find(function, "activation").vectors
+    shape = tuple if elementwise else evaluated
+    return stateless(lambda x, key, train: called(x), name="activation", label=name, shape=shape)
 
 
 @entry(

@@ -175,6 +175,7 @@ def _convolution(
     def apply(params, state, inputs, *, key=None, train=False):
         x, kernel = computed(inputs, dtype), params["kernel"]
         groups = _groups(label, x.shape, window.rank, kernel.shape, shapes)
+        window.results(label, x.shape[1:])
         pairs, ones = window.pairs(x.shape[1:-1]), (1,) * window.rank
         y = convolve(x, kernel.astype(x.dtype), window.strides, pairs, ones, window.dilation, groups)
         return with_bias(y, params), state
@@ -263,20 +264,25 @@ def conv_transpose(
             raise ValueError(f"{label} has {groups} groups, which must divide the channels; got {tuple(input_shape)}")
         return (input_shape[-1] // groups, features), groups
 
-    def init(key, input_shape):
+    def results(input_shape):
         lengths = _windows.spatial(label, input_shape, window.rank)
-        ends, _ = shapes(tuple(input_shape))
-        results = tuple(
+        found = tuple(
             (n - 1) * stride + span - low - high
             for n, stride, span, (low, high) in zip(lengths, window.strides, window.spans, _cut(window), strict=True)
         )
-        if min(results) < 1:
-            raise ValueError(f"{label} cuts all of it off at an input of shape {tuple(input_shape)}: {results}")
-        return weights.init(key, (*window.sizes, *ends), groups=groups), {}, (*results, features)
+        if any(n < 1 for n in found):
+            raise ValueError(f"{label} cuts all of it off at an input of shape {tuple(input_shape)}: {found}")
+        return found
+
+    def init(key, input_shape):
+        lengths = results(input_shape)
+        ends, _ = shapes(tuple(input_shape))
+        return weights.init(key, (*window.sizes, *ends), groups=groups), {}, (*lengths, features)
 
     def apply(params, state, inputs, *, key=None, train=False):
         x, kernel = computed(inputs, dtype), params["kernel"]
         _groups(label, x.shape, window.rank, kernel.shape, shapes)
+        results(x.shape[1:])
         flipped = jax.lax.rev(kernel.astype(x.dtype), range(window.rank))
         margins = [
             (span - 1 - low, span - 1 - high) for span, (low, high) in zip(window.spans, _cut(window), strict=True)

@@ -61,10 +61,9 @@ def dense(
         return weights.init(key, (input_shape[-1], width)), {}, (*input_shape[:-1], width)
 
     def apply(params, state, inputs, *, key=None, train=False):
-        features = params["kernel"].shape[0]
-        if inputs.shape[-1] != features:
-            raise ValueError(f"dense({width}) takes {features} features; got inputs of shape {inputs.shape}")
-        x = computed(inputs, dtype)
+        x, features = computed(inputs, dtype), params["kernel"].shape[0]
+        if x.shape[-1:] != (features,):
+            raise ValueError(f"dense({width}) takes {features} features; got inputs of shape {x.shape}")
         return with_bias(x @ params["kernel"].astype(x.dtype), params), state
 
     return Model(init, apply, name=name or "dense", named=name is not None, mixes_examples=False)
@@ -119,12 +118,12 @@ def embedding(
         return {"kernel": kernel}, {}, (*input_shape, width)
 
     def apply(params, state, inputs, *, key=None, train=False):
-        inputs, kernel = jnp.asarray(inputs), params["kernel"]
+        inputs, kernel = jnp.asarray(inputs), jnp.asarray(params["kernel"], dtype)
         if not jnp.issubdtype(inputs.dtype, jnp.integer):
             raise TypeError(f"embedding({vocabulary}, {width}) takes integers; got {inputs.dtype}, {inputs.shape}")
-        kernel = kernel if dtype is None else kernel.astype(dtype)
         if jnp.issubdtype(inputs.dtype, jnp.signedinteger):
-            inputs = jnp.where(inputs < 0, vocabulary, inputs)  # JAX counts them from the end
+            wide = inputs.astype(jnp.promote_types(inputs.dtype, jnp.int32))  # which holds the vocabulary
+            inputs = jnp.where(wide < 0, vocabulary, wide)  # JAX counts them from the end
         return kernel.at[inputs].get(mode="fill", fill_value=jnp.nan), state
 
     return Model(init, apply, name=name or "embedding", named=name is not None, mixes_examples=False)

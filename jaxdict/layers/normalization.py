@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdict import _check, normalization
 from jaxdict._entry import entry
@@ -52,15 +53,16 @@ def batch_norm(
       name: the layer's name.
 
     Returns:
-      A layer of the input's shape with parameters ``scale`` and ``offset`` and float32 state ``mean`` and
-      ``variance`` (biased), each ``(features,)``.
+      A layer of the input's shape with parameters ``scale`` and ``offset`` and state ``mean`` and ``variance``
+      (biased), each ``(features,)``, of the default float whatever the types of inputs and parameters.
 
     Raises:
-      ValueError: a momentum outside [0, 1], eps not above 0, or the batch axis as the feature axis.
+      ValueError: a momentum outside [0, 1], eps not above 0, or the batch axis as the feature axis. TypeError: an axis
+        that is not a whole number.
     """
     _check.number("momentum", momentum, low=0, high=1)
     _check.number("eps", eps, above=0)
-    start = _Start("batch_norm", axis, scale, offset, dtype, param_dtype)
+    start = _Start("batch_norm", _check.integer("axis", axis), scale, offset, dtype, param_dtype)
 
     def init(key, input_shape):
         params, shape = start.params(input_shape)
@@ -125,17 +127,21 @@ def batch_renorm(
       name: the layer's name.
 
     Returns:
-      A layer of the input's shape with parameters ``scale`` and ``offset`` and float32 state ``mean`` and
-      ``variance``, each ``(features,)``; with ``opening`` also ``steps``, int32.
+      A layer of the input's shape with parameters ``scale`` and ``offset`` and state ``mean`` and ``variance``, each
+      ``(features,)``, of the default float whatever the types of inputs and parameters; with ``opening`` also
+      ``steps``, int32.
 
     Raises:
-      ValueError: a number out of its range, or the batch axis as the feature axis.
+      ValueError: a number out of its range, or the batch axis as the feature axis. TypeError: an axis that is not a
+        whole number.
     """
     _check.number("momentum", momentum, low=0, high=1)
     _check.number("r_max", r_max, low=1)
     _check.number("d_max", d_max, low=0)
     _check.number("eps", eps, above=0)
-    start = _Start("batch_renorm", axis, scale, offset, dtype, param_dtype)
+    if opening is not None and np.shape(opening) != (3,):
+        raise ValueError(f"opening must be three steps, (start, r_end, d_end); got {opening!r}")
+    start = _Start("batch_renorm", _check.integer("axis", axis), scale, offset, dtype, param_dtype)
 
     def limits(step):
         if opening is None:
@@ -201,7 +207,8 @@ def layer_norm(
       A layer of the input's shape with parameters ``scale`` and ``offset``; the same in training and afterwards.
 
     Raises:
-      ValueError: eps not above 0, the batch axis, or an axis that the input does not have.
+      ValueError: eps not above 0, the batch axis, no axis, or one that the input does not have or that is named twice.
+      TypeError: an axis that is not a whole number.
     """
     _check.number("eps", eps, above=0)
     start = _Start("layer_norm", axis, scale, offset, dtype, param_dtype)
@@ -246,7 +253,8 @@ def rms_norm(
       A layer of the input's shape with the parameter ``scale``; the same in training and afterwards.
 
     Raises:
-      ValueError: eps not above 0, the batch axis, or an axis that the input does not have.
+      ValueError: eps not above 0, the batch axis, no axis, or one that the input does not have or that is named twice.
+      TypeError: an axis that is not a whole number.
     """
     _check.number("eps", eps, above=0)
     start = _Start("rms_norm", axis, scale, offset, dtype, param_dtype)
@@ -298,6 +306,7 @@ def group_norm(
     """
     groups = _check.integer("groups", groups, low=1)
     _check.number("eps", eps, above=0)
+    axis = _check.integer("axis", axis)
     start = _Start(f"group_norm({groups})", axis, scale, offset, dtype, param_dtype, divisor=groups)
 
     def normalize(x, **learned):
@@ -314,9 +323,11 @@ class _Start:
         divisor: int = 1,
     ):  # fmt: skip
         self.label, self.divisor = label, divisor
-        self.axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+        self.axes = tuple(_check.integer("axis", a) for a in (axis if isinstance(axis, Sequence) else (axis,)))
         if 0 in self.axes:
             raise ValueError("axis must be a feature axis of the batched input; 0 is the batch")
+        if not self.axes:
+            raise ValueError("axis must name one axis or more; got none")
         self.learned = [name for name, there in (("scale", scale), ("offset", offset)) if there]
         self.dtype = float_type("dtype", dtype)
         self.param_dtype = float_type("param_dtype", param_dtype) or jnp.float32
@@ -324,10 +335,11 @@ class _Start:
     def params(self, input_shape: Shape) -> tuple[dict[str, jax.Array], Shape]:
         """The parameters, and their shape."""
         rank, given = len(input_shape) + 1, self.axes[0] if len(self.axes) == 1 else self.axes
-        if any(not -rank < axis < rank for axis in self.axes):
+        places = sorted({axis % rank for axis in self.axes})
+        if any(not -rank < axis < rank for axis in self.axes) or len(places) < len(self.axes):
             name = self.label.partition("(")[0]
             raise ValueError(f"{name}(axis={given}) does not fit an input of shape (batch, *{tuple(input_shape)})")
-        shape = tuple(input_shape[place - 1] for place in sorted(axis % rank for axis in self.axes))
+        shape = tuple(input_shape[place - 1] for place in places)
         if shape[0] % self.divisor:
             raise ValueError(f"{self.label} must divide the channels; got the input shape {tuple(input_shape)}")
         start = {"scale": 1, "offset": 0}

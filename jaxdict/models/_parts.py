@@ -64,18 +64,22 @@ class Wiring(NamedTuple):
     """Nodes in an order in which each comes after its sources.
 
     Attributes:
-      inputs: their names; of one, the inputs are the array itself, of several a dict by name.
+      inputs: the name of the array that is given; or names of several, given as a dict by name or in that order.
       nodes: at least one.
       outputs: the name whose value is the output, or a dict of such names by the output's.
     """
 
-    inputs: tuple[str, ...]
+    inputs: str | tuple[str, ...]
     nodes: tuple[Node, ...]
     outputs: str | Mapping[str, str]
 
     def by_name(self, inputs: Any) -> dict[str, Any]:
         """Inputs, or their shapes, by name."""
-        return {self.inputs[0]: inputs} if len(self.inputs) == 1 else dict(inputs)
+        if isinstance(self.inputs, str):
+            return {self.inputs: inputs}
+        if isinstance(inputs, Mapping):
+            return {name: inputs[name] for name in self.inputs}
+        return dict(zip(self.inputs, inputs, strict=True))
 
     def picked(self, values: Mapping[str, Any]) -> Any:
         """The outputs among the values of all nodes."""
@@ -112,7 +116,7 @@ def chain(parts: Sequence[tuple[str, Model]]) -> Wiring:
     """Parts one after another."""
     before = [INPUT, *(name for name, _ in parts)]
     nodes = tuple(Node(name, layer, (before[i],), name) for i, (name, layer) in enumerate(parts))
-    return Wiring((INPUT,), nodes, before[-1])
+    return Wiring(INPUT, nodes, before[-1])
 
 
 def abstract_init(layer: Model, shape: Any) -> tuple[Any, Any, Any]:

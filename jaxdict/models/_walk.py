@@ -1,13 +1,12 @@
 """A model taken apart at an input shape: what each part takes and gives. Nothing is computed or allocated."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxdict.layers import Model
-from jaxdict.models._parts import Node, abstract_init, as_model, taken, wiring_of
+from jaxdict.models._parts import Node, Wiring, abstract_init, as_model, taken, wiring_of
 
 Path = tuple[str, ...]
 
@@ -23,7 +22,7 @@ class Step(NamedTuple):
       inputs, outputs: a batch of one example as ``jax.ShapeDtypeStruct``.
       params, state: likewise, its own or the owner's.
       inner: the steps that it is composed of, in order.
-      takes, gives: what its own inputs are called among them, and what its outputs are, as in a Wiring.
+      wiring: how they are composed; None where there are none.
     """
 
     path: Path
@@ -35,8 +34,7 @@ class Step(NamedTuple):
     params: Any
     state: Any
     inner: tuple["Step", ...] = ()
-    takes: tuple[str, ...] = ()
-    gives: str | Mapping[str, str] = ""
+    wiring: Wiring | None = None
 
     @property
     def own(self) -> bool:
@@ -49,14 +47,24 @@ def walk(model: Any, input_shape: Any, input_dtype: Any) -> Step:
 
     Args:
       model: any model; a foreign one has no parts.
-      input_shape: of one example, or a tree of such shapes. input_dtype: of all inputs.
+      input_shape: of one example, or a tree of such shapes.
+      input_dtype: of all inputs, or such a tree.
 
     Raises:
-      ValueError: an input shape that the model does not take.
+      ValueError: an input shape that the model does not take, or another tree of types.
+      TypeError: an input shape that is none.
     """
     layer = as_model(model)
-    inputs = jax.tree.map(lambda shape: jax.ShapeDtypeStruct((1, *shape), input_dtype), input_shape, is_leaf=_is_shape)
-    return _visit((), Node(layer.name, layer, (), layer.name), inputs)
+    shapes, tree = jax.tree.flatten(input_shape, is_leaf=_is_shape)
+    if wrong := [shape for shape in shapes if not _is_shape(shape)]:
+        raise TypeError(f"an input shape must be a tuple of whole numbers, without the batch axis; got {wrong[0]!r}")
+    types, many = jax.tree.flatten(input_dtype)
+    if many == jax.tree.structure(0):
+        types = types * len(shapes)
+    elif many != tree:
+        raise ValueError(f"input_dtype must be one, or a tree like that of the input shapes; got {input_dtype!r}")
+    inputs = [jax.ShapeDtypeStruct((1, *map(int, shape)), dtype) for shape, dtype in zip(shapes, types, strict=True)]
+    return _visit((), Node(layer.name, layer, (), layer.name), jax.tree.unflatten(tree, inputs))
 
 
 def _visit(path: Path, node: Node, inputs: Any) -> Step:
@@ -73,10 +81,8 @@ def _visit(path: Path, node: Node, inputs: Any) -> Step:
         step = _visit((*path, part.name), part, taken(part, values))
         values[part.name] = step.outputs
         inner.append(step)
-    return Step(
-        path, layer, node.sources, node.owner, inputs, wiring.picked(values), params, state, tuple(inner),
-        wiring.inputs, wiring.outputs,
-    )  # fmt: skip
+    outputs = wiring.picked(values)
+    return Step(path, layer, node.sources, node.owner, inputs, outputs, params, state, tuple(inner), wiring)
 
 
 def shape_of(outputs: Any) -> Any:

@@ -74,7 +74,7 @@ def _tied(encoder: Model, back: Sequence[int], activation: Any, output: Any, nam
 
     def init(key, input_shape):
         params, state, _ = encoder.init(key, input_shape)
-        biases = {f"bias_{i}": jnp.zeros(back[i]) for i in range(1, count + 1)}
+        biases = {f"bias_{i}": jnp.zeros(back[i], jnp.float32) for i in range(1, count + 1)}
         return params | {"decoder": biases}, state, tuple(input_shape)
 
     def apply(params, state, inputs, *, key=None, train=False):

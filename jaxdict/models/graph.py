@@ -12,6 +12,8 @@ from jaxdict.models._parts import Composite, Node, Wiring, abstract_init, as_mod
 
 __all__ = ["graph"]
 
+SHAPE = "the input shape"
+
 
 @entry(
     "model",
@@ -38,7 +40,8 @@ def graph(
     Parameters and state are dicts by node, and keys are derived from the nodes' names, as in ``serial``.
 
     Args:
-      inputs: a name, where the inputs are the array itself, or names, where they are a dict by name.
+      inputs: a name, where the inputs are the array itself; or names, where they are a dict by name, or a tuple in
+        that order, as from several sources where the graph is itself a node.
       nodes: ``{name: (layer, source)}`` or ``{name: (layer, sources)}`` in any order; sources are names of inputs or
         nodes. A layer of several sources takes a tuple: ``layers.concatenate()``, ``layers.add()``. Where the name of
         another node stands for the layer, its layer is used again, with the same parameters and state.
@@ -55,25 +58,24 @@ def graph(
     wiring = wire(inputs, nodes, outputs)
 
     def init(key, input_shape):
-        shapes = wiring.by_name(_given(wiring, input_shape, "the input shape"))
+        shapes = wiring.by_name(_given(wiring, input_shape, SHAPE))
         params, state, own = {}, {}, {}
         for node in wiring.nodes:
             shape = taken(node, shapes)
             try:
                 if node.owner == node.name:
                     made, kept, shapes[node.name] = node.layer.init(child(key, node.name), shape)
-                    own[node.name] = shape, made
                     if jax.tree.leaves(made):
                         params[node.name] = made
                     if jax.tree.leaves(kept):
                         state[node.name] = kept
                 else:
-                    made, _, shapes[node.name] = abstract_init(node.layer, shape)
-                    own[node.name] = shape, made
+                    made, kept, shapes[node.name] = abstract_init(node.layer, shape)
+                own[node.name] = shape, (made, kept)
             except (TypeError, ValueError) as error:
                 raise renamed(error, _place(node, shapes)) from error
         for node in wiring.nodes:
-            _same_parameters(node, own)
+            _same_shapes(node, own)
         return params, state, wiring.picked(shapes)
 
     def apply(params, state, inputs, *, key=None, train=False):
@@ -100,17 +102,21 @@ def graph(
 
 
 def _given(wiring: Wiring, inputs: Any, what: str) -> Any:
-    """``inputs``, or their shapes, when they are one or a dict of all names, as the graph takes them."""
+    """``inputs``, or their shapes, when they are one, or those of all names, as the graph takes them."""
     names = wiring.inputs
-    if len(names) == 1:
+    if isinstance(names, str):
         if isinstance(inputs, Mapping):
-            raise ValueError(f"{what} of a graph with one input, {names[0]!r}, must be no dict; got {list(inputs)}")
+            raise ValueError(f"{what} of a graph with one input, {names!r}, must be no dict; got {list(inputs)}")
         return tuple(inputs) if isinstance(inputs, list) else inputs
+    if isinstance(inputs, (tuple, list)) and len(inputs) == len(names) and not any(isinstance(x, int) for x in inputs):
+        return inputs
     if not isinstance(inputs, Mapping):
-        raise ValueError(f"{what} of a graph must be a dict with {_listed(names)}; got {type(inputs).__name__}")
+        rule = f"must be a dict with {_listed(names)}, or a tuple in that order"
+        hint = f"; of inputs={names[0]!r}, no list, it is the input's own" if len(names) == 1 else ""
+        raise ValueError(f"{what} of a graph {rule}; got {inputs if what == SHAPE else type(inputs).__name__}{hint}")
     for name in inputs:
         if name not in names:
-            raise ValueError(f"{what} of a graph hold {name!r}; {_check.did_you_mean(str(name), names)}")
+            raise ValueError(f"{what} of a graph cannot hold {name!r}; {_check.did_you_mean(str(name), names)}")
     if missing := [name for name in names if name not in inputs]:
         raise ValueError(f"{what} of a graph must hold {_listed(names)}; {_listed(missing)} missing")
     return inputs
@@ -123,17 +129,18 @@ def _place(node: Node, shapes: Mapping[str, Any]) -> str:
     return f"node {node.name!r}, {node.layer.name} of {given}{hint}"
 
 
-def _same_parameters(node: Node, own: Mapping[str, tuple[Any, Any]]) -> None:
-    """A node that shares parameters needs them in the shapes in which the other made them."""
+def _same_shapes(node: Node, own: Mapping[str, tuple[Any, Any]]) -> None:
+    """A node that shares parameters and state needs them in the shapes in which the other made them."""
+
+    def shapes(tree):
+        return jax.tree.structure(tree), [leaf.shape for leaf in jax.tree.leaves(tree)]
+
     (shape, here), (other, there) = own[node.name], own[node.owner]
-    if jax.tree.structure(here) == jax.tree.structure(there):
-        leaves = zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True)
-        if all(a.shape == b.shape for a, b in leaves):
-            return
-    raise ValueError(
-        f"node {node.name!r} shares the parameters of {node.owner!r}, which takes {other}: for {shape} they would "
-        f"have other shapes"
-    )
+    if shapes(here) != shapes(there):
+        raise ValueError(
+            f"node {node.name!r} shares parameters and state of {node.owner!r}, which takes {other}: for {shape} they "
+            f"would have other shapes"
+        )
 
 
 # ------------------------------------------------------------------------------------------------------- wiring
@@ -174,7 +181,7 @@ def wire(inputs: Any, nodes: Any, outputs: Any) -> Wiring:
         if name not in used:
             what = "input" if name in names else "node"
             raise ValueError(f"the {what} {name!r} is not used: no output depends on it")
-    return Wiring(names, order, picked)
+    return Wiring(inputs if isinstance(inputs, str) else names, order, picked)
 
 
 def _names(what: str, given: Any) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def residual(*parts: Model, projection: Any = None, name: str | None = None) -> 
         layer = shortcut(input_shape, abstract_init(body, input_shape)[2])
         if layer is not None:
             nodes, same = (*nodes, Node(_PROJECTION, layer, (INPUT,), _PROJECTION)), _PROJECTION
-        return Wiring((INPUT,), (*nodes, Node(_SUM, layers.add(), (same, last), _SUM)), _SUM)
+        return Wiring(INPUT, (*nodes, Node(_SUM, layers.add(), (same, last), _SUM)), _SUM)
 
     mixes = body.mixes_examples or (isinstance(projection, Model) and projection.mixes_examples)
     return Composite(

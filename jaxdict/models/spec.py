@@ -1,6 +1,7 @@
 """How a model was made, as JSON text: what a checkpoint rebuilds it from."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from jaxdict import _check, _registry
@@ -29,7 +30,7 @@ def _encode(value: Any) -> Any:
         }
     if isinstance(value, (tuple, list)):
         return [_encode(v) for v in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(v) for key, v in value.items()}}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

@@ -19,13 +19,13 @@ def summary(model: Any, input_shape: Any, *, input_dtype: Any = "float32") -> st
     Args:
       model: any model; foreign ones are one row.
       input_shape: of one example, without the batch axis; a dict of shapes by name for several inputs.
-      input_dtype: of the inputs.
+      input_dtype: of the inputs; a dict of types by name where they differ.
 
     Returns:
       The table as text; nothing is allocated for it, and nothing compiled.
 
     Raises:
-      ValueError: an input shape that the model does not take.
+      ValueError: an input shape that the model does not take. TypeError: one that is none, inputs of a wrong type.
     """
     whole = walk(model, input_shape, input_dtype)
     costs: dict[Any, float | None] = {}
@@ -45,12 +45,16 @@ def summary(model: Any, input_shape: Any, *, input_dtype: Any = "float32") -> st
 
 
 def _steps(step: Step, depth: int) -> Iterator[tuple[Step, int]]:
-    """Every step with how deep it lies, a model before its parts; a model without parts is its only row."""
+    """Every step with how deep it lies, a model before its parts; a model without parts is its only row.
+
+    A model that shares another's parameters is one row: its parts are the other's.
+    """
     if not step.inner and not step.path:
         yield step, 0
     for inner in step.inner:
         yield inner, depth
-        yield from _steps(inner, depth + 1)
+        if inner.own:
+            yield from _steps(inner, depth + 1)
 
 
 def _branches(step: Step) -> bool:

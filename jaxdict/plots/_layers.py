@@ -78,8 +78,8 @@ def _ordered(standing: list[list[Any]], near: Mapping[Any, Any], links: Sequence
         standing = [list(row) for row in standing]
         for row in range(len(standing)) if down else reversed(range(len(standing))):
             place = {one: i for other in standing for i, one in enumerate(other)}
-            middle = {one: np.mean([place[n] for n in near[one][0 if down else 1]] or [place[one]]) for one in place}
-            standing[row].sort(key=middle.__getitem__)
+            middle = {one: [place[n] for n in near[one][0 if down else 1]] or [place[one]] for one in standing[row]}
+            standing[row].sort(key=lambda one, middle=middle: sum(middle[one]) / len(middle[one]))
         count = _crossings(standing, links)
         if count < fewest:
             best, fewest = standing, count

@@ -2,12 +2,13 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jaxdict import _check
 from jaxdict.layers import Model
-from jaxdict.models._walk import Step, shape_of, walk
+from jaxdict.models._parts import INPUT, chain
+from jaxdict.models._walk import Step, count, shape_of, walk
 from jaxdict.plots import _canvas
 from jaxdict.plots._layers import layout
 
@@ -39,14 +40,14 @@ def graph(
       input_shape: of one example, or a dict of shapes by name.
       path: where to write the picture, its format by its suffix, all or nothing.
       depth: how many levels of models within models are opened; 1 shows the model's own parts.
-      input_dtype: of the inputs.
+      input_dtype: of the inputs; a dict of types by name where they differ.
       title: above the picture.
 
     Returns:
       A ``matplotlib.figure.Figure``. A node that uses another's parameters is joined to it by a dashed line.
 
     Raises:
-      ValueError: an input shape that the model does not take, a depth below 1.
+      ValueError: an input shape that the model does not take, a depth below 1. TypeError: a shape that is none.
       ModuleNotFoundError: matplotlib is not installed.
     """
     depth = _check.integer("depth", depth, low=1)
@@ -73,7 +74,7 @@ def graph(
             x, y = place(name)
             enters = x + (i - 0.5 * (len(ends) - 1)) * 0.5 * wide / max(2, len(ends))
             _arrow(axis, place(source), placed.routes[source, name], (enters, y))
-        if box.shares is not None:
+        if box.shares in boxes:
             _shared(axis, place(box.shares), place(name))
     for name, box in boxes.items():
         _draw(axis, box, wide, *place(name))
@@ -95,48 +96,47 @@ def _last(placed: Any, source: Any, name: Any) -> float:
 
 def _boxes(whole: Step, depth: int) -> Iterator[tuple[Any, _Box]]:
     """Boxes by name, each after its sources: inputs, layers, outputs."""
-    inputs = whole.inputs if isinstance(whole.inputs, Mapping) and len(whole.takes) > 1 else {"input": whole.inputs}
-    names = whole.takes if len(whole.takes) == len(inputs) else tuple(inputs)
+    wiring, inner = whole.wiring, whole.inner
+    if wiring is None:  # a layer is a chain of one
+        wiring = chain([(whole.owner, whole.layer)])
+        inner = (whole._replace(path=(whole.owner,), sources=(INPUT,)),)
     ends: dict[str, tuple[Any, ...]] = {}
-    for name, value in zip(names, [inputs[n] for n in names] if len(names) > 1 else inputs.values(), strict=True):
+    for name, value in wiring.by_name(whole.inputs).items():
         yield ("input", name), _Box("input", (name, _shape(value)), ())
         ends[name] = (("input", name),)
-    gives, values = whole.gives, whole.outputs
-    if whole.inner:
-        yield from _inside(whole, ends, depth)
-    else:
-        yield (
-            ("layer", ()),
-            _Box("layer", _said(whole, whole.owner), tuple(end for found in ends.values() for end in found)),
-        )
-        ends, gives = {"": (("layer", ()),)}, ""
-    outputs = {"output": gives} if isinstance(gives, str) else gives
-    for name, node in outputs.items():
-        value = values if isinstance(gives, str) else values[name]
-        yield ("output", name), _Box("output", (name, _shape(value)), ends[node])
+    yield from _inside(inner, ends, depth)
+    values, nodes = whole.outputs, wiring.outputs
+    if isinstance(nodes, str):
+        values, nodes = {"output": values}, {"output": nodes}
+    for name, node in nodes.items():
+        yield ("output", name), _Box("output", (name, _shape(values[name])), ends[node])
 
 
-def _inside(step: Step, ends: dict[str, tuple[Any, ...]], depth: int) -> Iterator[tuple[Any, _Box]]:
-    """The boxes of a model's parts. ``ends`` says by name what gives each value, and learns of the parts."""
-    for part in step.inner:
-        name = part.path[-1]
-        sources = tuple(end for source in part.sources for end in ends[source])
-        if not part.inner or depth == 1:
+def _inside(
+    parts: Iterable[Step], ends: dict[str, tuple[Any, ...]], depth: int, owner: tuple[str, ...] = ()
+) -> Iterator[tuple[Any, _Box]]:
+    """The boxes of a model's parts. ``ends`` says by name what gives each value, and learns of the parts.
+
+    ``owner`` is the path of the model whose parameters they use, their own or one that it shares.
+    """
+    for part in parts:
+        name, wiring, used = part.path[-1], part.wiring, (*owner, part.owner)
+        given = [ends[source] for source in part.sources]
+        sources = tuple(end for found in given for end in found)
+        if wiring is None or depth == 1:
             kind = "model" if part.inner else "layer"
-            shares = None if part.own else ("layer", (*part.path[:-1], part.owner))
-            yield ("layer", part.path), _Box(kind, _said(part, "/".join(part.path)), sources, shares)
+            shared = used != part.path and (not part.own or count((part.params, part.state)) > 0)
+            what = f"shares {'/'.join(used)}" if shared else _made(part.layer)
+            lines = dict.fromkeys(("/".join(part.path), what))  # a name that says it all stands once
+            box = _Box(kind, (*lines, _shape(part.outputs)), sources, ("layer", used) if shared else None)
+            yield ("layer", part.path), box
             ends[name] = (("layer", part.path),)
             continue
-        inner = dict.fromkeys(part.takes, sources)
-        yield from _inside(part, inner, depth - 1)
-        given = [part.gives] if isinstance(part.gives, str) else part.gives.values()
-        ends[name] = tuple(end for node in given for end in inner[node])
-
-
-def _said(step: Step, name: str) -> tuple[str, ...]:
-    """A box's lines: its name, what it is, what it gives."""
-    made = _made(step.layer) if step.own else f"shares {step.owner}"
-    return (name, _shape(step.outputs)) if made == name else (name, made, _shape(step.outputs))
+        names = (wiring.inputs,) if isinstance(wiring.inputs, str) else wiring.inputs
+        inner = dict(zip(names, given, strict=True)) if len(names) == len(given) else dict.fromkeys(names, sources)
+        yield from _inside(part.inner, inner, depth - 1, used)
+        nodes = [wiring.outputs] if isinstance(wiring.outputs, str) else wiring.outputs.values()
+        ends[name] = tuple(end for node in nodes for end in inner[node])
 
 
 def _made(layer: Model) -> str:

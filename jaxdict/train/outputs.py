@@ -1,5 +1,6 @@
 """Several outputs: a loss for each, their weights as data, and metrics by output."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -186,12 +187,12 @@ def _chosen(chosen: Any, outputs: list[str]) -> list[tuple[str, str | None, Any]
     """Column, output and metric; the output is None where a metric is of all that the model gives."""
     found: list[tuple[str, str | None, Any]] = []
     for name, metric in _named(chosen):
-        if name in outputs:
+        if name in outputs and isinstance(chosen, Mapping):
             try:
                 found += [(f"{name}_{column}", name, one) for column, one in _named(metric)]
             except KeyError as error:
                 raise _registry.UnknownName(f"output {name!r}: {error.args[0]}") from None
-        elif outputs and not callable(metric) and not isinstance(metric, metrics.Stream):
+        elif outputs and _of_arrays(metric):
             if isinstance(chosen, Mapping):
                 raise ValueError(f"metrics are given for {name!r}, no output; {_check.did_you_mean(name, outputs)}")
             raise ValueError(f"of several outputs, metrics are given by output: {{{outputs[0]!r}: {metric!r}}}")
@@ -200,23 +201,50 @@ def _chosen(chosen: Any, outputs: list[str]) -> list[tuple[str, str | None, Any]
     return found
 
 
+def _of_arrays(metric: Any) -> bool:
+    """Whether a metric can be of one output alone: a name, an entry, or what is none; other functions may take all."""
+    if isinstance(metric, metrics.Stream):
+        return False
+    entries = (e.function for kind in ("metric", "loss") for e in _registry.iterate(kind))
+    return not callable(metric) or getattr(metric, "func", metric) in entries
+
+
 def _named(chosen: Any) -> list[tuple[str, Any]]:
     if chosen is None:
         return []
     if isinstance(chosen, Mapping):
         return list(chosen.items())
-    several: list[Any] = [chosen] if isinstance(chosen, (str, metrics.Stream)) or callable(chosen) else list(chosen)
+    if isinstance(chosen, (str, metrics.Stream)) or callable(chosen):
+        several: list[Any] = [chosen]
+    elif isinstance(chosen, Iterable):
+        several = list(chosen)
+    else:
+        raise TypeError(f"metrics are names or functions, one, a sequence or a dict by column; got {chosen!r}")
     return [(metrics.name_of(m), m) for m in several]
 
 
 def saved_metrics(streams: Iterable[tuple[str, Column]]) -> list[Any]:
-    """Metrics as a checkpoint holds them: a column, or an output and its metric. Own losses come of the losses."""
+    """Metrics as a checkpoint holds them: a column, or an output and its metric. Own losses come of the losses.
+
+    Those whose columns are not called as the dictionary calls them are left out: what they are is not known.
+    """
     found: list[Any] = []
     for column, stream in streams:
         if isinstance(stream, OwnLoss):
             continue
         one = stream.sums if isinstance(stream.sums, OutputMetric) else None
-        found.append(column if one is None else [one.output, column.removeprefix(f"{one.output}_")])
+        name = column if one is None else column.removeprefix(f"{one.output}_")
+        if (stream if one is None else one.metric) in _called(name):
+            found.append(name if one is None else [one.output, name])
+    return found
+
+
+def _called(name: str) -> list[metrics.Stream]:
+    """The metric and the loss that the dictionary calls so."""
+    found = []
+    for kind in ("metric", "loss"):
+        with contextlib.suppress(_registry.UnknownName):
+            found.append(metrics.stream(_registry.find(name, kind).function))
     return found
 
 
@@ -232,5 +260,5 @@ def loaded_metrics(saved: Iterable[Any]) -> dict[str, Any]:
         if output is None:
             found[name] = name
         else:
-            found.setdefault(output, []).append(name)
+            found.setdefault(output, {})[name] = name
     return found

@@ -171,13 +171,13 @@ class Keys(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The compiled functions of a plan."""
+    """The compiled functions of a plan, as jit gives them: with ``lower`` and ``eval_shape``."""
 
-    start: Any  # Callable[..., Carry], with eval_shape
-    segment: Callable[..., Carry]
-    chunk: Callable[..., tuple[TrainState, Sums]]
-    finish: Callable[..., Carry]
-    evaluate: Callable[..., dict[str, jax.Array]]
+    start: Any
+    segment: Any
+    chunk: Any
+    finish: Any
+    evaluate: Any
 
 
 @functools.lru_cache(maxsize=64)

@@ -108,6 +108,7 @@ def data_loss(loss: Callable, outputs: Any, batch: Batch) -> jax.Array:
     values = values.reshape(size, -1).mean(axis=1) if values.ndim > 1 else values
     values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     if batch.weights is not None:
+        _check.same_shape("losses of examples", values, "sample weights", batch.weights)
         values = values * batch.weights
     return jnp.sum(values if batch.present is None else jnp.where(batch.present, values, 0))
 

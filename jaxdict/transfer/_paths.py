@@ -28,7 +28,7 @@ def rebuilt(tree: Any, leaves: Mapping[str, Any]) -> Any:
 
 def several(patterns: Patterns) -> tuple[str, ...]:
     """One or several patterns as a tuple; a TypeError for anything but strings."""
-    found = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    found = tuple(patterns) if isinstance(patterns, Iterable) and not isinstance(patterns, str) else (patterns,)
     for pattern in found:
         if not isinstance(pattern, str):
             raise TypeError(f"a pattern must be a string, such as 'dense_1/*'; got {pattern!r}")

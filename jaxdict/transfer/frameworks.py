@@ -16,6 +16,7 @@ import numpy as np
 from jaxdict.compat.torch._params import to_numpy
 from jaxdict.layers import Model
 from jaxdict.models import as_model
+from jaxdict.models._parts import Composite, abstract_init
 
 _TORCH = {
     "kernel": "weight", "bias": "bias", "scale": "weight", "offset": "bias", "mean": "running_mean",
@@ -25,7 +26,6 @@ _KERAS = {
     "kernel": "kernel", "bias": "bias", "scale": "gamma", "offset": "beta", "mean": "moving_mean",
     "variance": "moving_variance",
 }  # fmt: skip
-_ROWS = ("serial", "mlp")  # whose parts stand one after another
 
 
 class _Layer(NamedTuple):
@@ -43,7 +43,8 @@ def from_torch(state_dict: Mapping[str, Any], model: Any, input_shape: Sequence[
     Args:
       state_dict: ``module.state_dict()``, or arrays by such names. Modules are taken in its order, which is that in
         which the module made them.
-      model: dense, convolution and batch norm layers in the same order, with what has no weights between them.
+      model: dense, embedding, convolution and normalization layers in the same order, with what has no weights between
+        them.
       input_shape: of one example here, so images are channels last.
 
     Returns:
@@ -51,8 +52,10 @@ def from_torch(state_dict: Mapping[str, Any], model: Any, input_shape: Sequence[
 
     Raises:
       ValueError: another number of layers, a layer with other weights, other shapes; both sides are named. A model that
-        is no stack.
+        is no stack. TypeError: a state_dict that is no mapping.
     """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"state_dict must be module.state_dict(), arrays by name; got {type(state_dict).__name__}")
     modules: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state_dict.items():
         module, _, leaf = name.rpartition(".")
@@ -64,16 +67,17 @@ def from_torch(state_dict: Mapping[str, Any], model: Any, input_shape: Sequence[
             f"torch has {len(modules)} layers with weights ({', '.join(modules)}), the model {len(layers)} "
             f"({', '.join('/'.join(layer.path) for layer in layers)})"
         )
-    found = []
+    values: dict[tuple[str, ...], np.ndarray] = {}
     for layer, (module, weights) in zip(layers, modules.items(), strict=True):
         wanted = {_TORCH[leaf]: leaf for leaf in layer.leaves}
         if wanted.keys() != weights.keys():
             raise ValueError(
                 f"torch's {module!r} has {', '.join(weights)}; {'/'.join(layer.path)} takes {', '.join(wanted)}"
             )
-        turned = {leaf: _from_torch(weights[theirs], leaf, layer) for theirs, leaf in wanted.items()}
-        found.append(_checked(layer, turned, {leaf: f"{module}.{theirs}" for theirs, leaf in wanted.items()}))
-    return _trees(model, input_shape, layers, found)
+        for theirs, leaf in wanted.items():
+            array = _from_torch(weights[theirs], leaf, layer)
+            values[*layer.path, leaf] = _checked(array, leaf, layer, f"{module}.{theirs}")
+    return _trees(model, input_shape, values)
 
 
 def from_keras(weights: Sequence[Any], model: Any, input_shape: Sequence[int]) -> tuple[Any, Any]:
@@ -81,7 +85,8 @@ def from_keras(weights: Sequence[Any], model: Any, input_shape: Sequence[int]) -
 
     Args:
       weights: ``model.get_weights()``, or ``model.weights``, whose names are then held against the layers.
-      model: dense, convolution and batch norm layers in the same order, with what has no weights between them.
+      model: dense, embedding, convolution and normalization layers in the same order, with what has no weights between
+        them.
       input_shape: of one example, images channels last.
 
     Returns:
@@ -89,22 +94,25 @@ def from_keras(weights: Sequence[Any], model: Any, input_shape: Sequence[int]) -
 
     Raises:
       ValueError: another number of weights, other names or shapes; both sides are named. A model that is no stack.
+      TypeError: weights that are no sequence.
     """
-    layers = list(_stack(model, input_shape))
-    wanted = [(layer, leaf) for layer in layers for leaf in layer.leaves]
+    if not isinstance(weights, Sequence):
+        raise TypeError(f"weights must be model.get_weights() or model.weights; got {type(weights).__name__}")
+    wanted = [(layer, leaf) for layer in _stack(model, input_shape) for leaf in layer.leaves]
     if len(wanted) != len(weights):
         raise ValueError(
             f"Keras has {len(weights)} weights, the model {len(wanted)}: "
             f"{', '.join('/'.join((*layer.path, leaf)) for layer, leaf in wanted)}"
         )
-    found: list[dict[str, np.ndarray]] = [{} for _ in layers]
+    values: dict[tuple[str, ...], np.ndarray] = {}
     for number, ((layer, leaf), weight) in enumerate(zip(wanted, weights, strict=True)):
         name = getattr(weight, "path", None) or f"weight {number}"
-        if hasattr(weight, "path") and name.rpartition("/")[2] != _KERAS[leaf]:
-            raise ValueError(f"Keras's {name} stands where {'/'.join(layer.path)} takes its {_KERAS[leaf]}")
+        theirs = "embeddings" if layer.kind == "embedding" else _KERAS[leaf]
+        if hasattr(weight, "path") and name.rpartition("/")[2] != theirs:
+            raise ValueError(f"Keras's {name} stands where {'/'.join(layer.path)} takes its {theirs}")
         array = np.asarray(weight.numpy() if hasattr(weight, "numpy") else weight)
-        found[layers.index(layer)] |= _checked(layer, {leaf: _from_keras(array, leaf, layer)}, {leaf: name})
-    return _trees(model, input_shape, layers, found)
+        values[*layer.path, leaf] = _checked(_from_keras(array, leaf, layer), leaf, layer, name)
+    return _trees(model, input_shape, values)
 
 
 def _stack(model: Any, input_shape: Sequence[int]) -> Iterator[_Layer]:
@@ -115,14 +123,15 @@ def _stack(model: Any, input_shape: Sequence[int]) -> Iterator[_Layer]:
     def walk(part: Model, shape: tuple[int, ...], path: tuple[str, ...]) -> Iterator[Any]:
         nonlocal flattened, spatial
         kind = None if part.spec is None else part.spec.constructor
-        if kind in _ROWS:
+        if part.parts and not isinstance(part, Composite):  # one after another
             for name, inner in part.parts:
                 shape = yield from walk(inner, shape, (*path, name))
             return shape
-        params, state, after = _described(part, shape)
+        params, state, after = abstract_init(part, shape)
         leaves = {name: like.shape for name, like in {**params, **state}.items() if hasattr(like, "shape")}
         if len(leaves) < len(jax.tree.leaves((params, state))) or part.parts or not leaves.keys() <= _TORCH.keys():
-            raise ValueError(f"{'/'.join(path) or 'the model'} is no stack of dense, convolution and batch norm layers")
+            where = "/".join(path) or "the model"
+            raise ValueError(f"{where} is no stack of dense, embedding, convolution and normalization layers")
         if leaves:
             ordered = {leaf: leaves[leaf] for leaf in _TORCH if leaf in leaves}
             yield _Layer(path, kind, ordered, flattened)
@@ -135,19 +144,10 @@ def _stack(model: Any, input_shape: Sequence[int]) -> Iterator[_Layer]:
     yield from walk(as_model(model), tuple(input_shape), ())
 
 
-def _described(model: Model, input_shape: tuple[int, ...]) -> tuple[Any, Any, tuple[int, ...]]:
-    """Parameters and state of a model as shapes and types, and the shape of its output."""
-    holder = {}
-
-    def init(key):
-        params, state, holder["shape"] = model.init(key, input_shape)
-        return params, state
-
-    return *jax.eval_shape(init, jax.random.key(0)), holder["shape"]
-
-
 def _from_torch(array: np.ndarray, leaf: str, layer: _Layer) -> np.ndarray:
     """A torch array in the layout that it has here."""
+    if layer.kind == "embedding":
+        return array
     if leaf == "kernel" and layer.kind == "conv_transpose":  # (in, out/groups, *space)
         inner = layer.leaves["kernel"][-2]
         groups = array.reshape(-1, inner, *array.shape[1:]) if len(array) % inner == 0 else array[None]
@@ -155,7 +155,7 @@ def _from_torch(array: np.ndarray, leaf: str, layer: _Layer) -> np.ndarray:
     elif leaf == "kernel":
         array = array.transpose(*range(2, array.ndim), 1, 0)
     images = layer.flattened
-    if images is None or array.shape[0] != np.prod(images):
+    if images is None or leaf == "bias" or array.shape[0] != np.prod(images):  # a bias is of what comes out
         return array
     first = array.reshape(images[-1], *images[:-1], *array.shape[1:])  # channels first, as torch flattens
     return np.moveaxis(first, 0, len(images) - 1).reshape(array.shape)
@@ -170,21 +170,19 @@ def _from_keras(array: np.ndarray, leaf: str, layer: _Layer) -> np.ndarray:
     return array
 
 
-def _checked(layer: _Layer, arrays: dict[str, np.ndarray], names: dict[str, str]) -> dict[str, np.ndarray]:
-    """``arrays``; a ValueError when one has another shape than the layer's leaf."""
-    for leaf, array in arrays.items():
-        if array.shape != layer.leaves[leaf]:
-            raise ValueError(
-                f"{names[leaf]} has the shape {array.shape} in the layout of {'/'.join((*layer.path, leaf))}, "
-                f"which is {layer.leaves[leaf]}"
-            )
-    return arrays
+def _checked(array: np.ndarray, leaf: str, layer: _Layer, name: str) -> np.ndarray:
+    """``array``; a ValueError when it has another shape than the layer's leaf."""
+    if array.shape != layer.leaves[leaf]:
+        raise ValueError(
+            f"{name} has the shape {array.shape} in the layout of {'/'.join((*layer.path, leaf))}, "
+            f"which is {layer.leaves[leaf]}"
+        )
+    return array
 
 
-def _trees(model: Any, input_shape: Sequence[int], layers: Sequence[_Layer], found: Sequence[dict]) -> tuple[Any, Any]:
-    """The model's trees with these numbers in them."""
-    params, state, _ = _described(as_model(model), tuple(input_shape))
-    values = {(*layer.path, leaf): a for layer, own in zip(layers, found, strict=True) for leaf, a in own.items()}
+def _trees(model: Any, input_shape: Sequence[int], values: Mapping[tuple[str, ...], np.ndarray]) -> tuple[Any, Any]:
+    """The model's trees with these numbers in them, by path."""
+    params, state, _ = abstract_init(as_model(model), tuple(input_shape))
     return jax.tree_util.tree_map_with_path(
         lambda path, like: jnp.asarray(values[tuple(part.key for part in path[1:])], like.dtype), (params, state)
     )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdict import _cache
+from jaxdict.train.step import resolve_optimizer
 from jaxdict.transfer._paths import Patterns, by_path, matched, path_of, several
 
 
@@ -37,7 +38,7 @@ class FreezeState(NamedTuple):
 
 
 def freeze(
-    optimizer: optax.GradientTransformation, params: Any, patterns: Patterns, *, state: FreezeState | None = None
+    optimizer: optax.GradientTransformation | str, params: Any, patterns: Patterns, *, state: FreezeState | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """``optimizer`` over all leaves but the frozen ones, which keep every bit.
 
@@ -46,7 +47,7 @@ def freeze(
     averages of a batch norm are state and go on.
 
     Args:
-      optimizer: an optax transformation.
+      optimizer: an optax transformation, or the name of an optimizer with its defaults.
       params: the parameters, or their shapes and types, for their paths.
       patterns: globs over paths, one or several: ``"dense_1/*"``, ``("encoder/*", "*/bias")``; ``()`` freezes nothing.
       state: that of a ``freeze`` of the same kind of optimizer with more patterns. Its leaves go on with their memory;
@@ -55,42 +56,50 @@ def freeze(
         all when None.
 
     Returns:
-      The transformation; its state is a ``FreezeState``. Its updates of frozen leaves are -0, which changes no bit.
+      The transformation, for parameters of these paths alone; its state is a ``FreezeState``. Its updates of frozen
+      leaves are -0, which changes no bit.
 
     Raises:
       ValueError: a pattern that matches no leaf, with the closest path; nothing left to train; a state of another
-        optimizer, or of leaves that are frozen now or not there. TypeError: a pattern that is no string.
+        optimizer, or of leaves that are frozen now or not there. TypeError: a pattern that is no string, an optimizer
+        that is none, a state that is not one of ``freeze``. KeyError: an unknown name, with the closest.
     """
-    paths = by_path(params)
+    made, paths = resolve_optimizer(optimizer), by_path(params)
     frozen = {path for pattern in several(patterns) for path in matched(pattern, paths)}
     live = tuple(path for path in paths if path not in frozen)
     if not live:
         raise ValueError(f"nothing is left to train: {patterns!r} freezes all of {', '.join(paths)}")
     if state is None:
-        return _frozen(optimizer, live)
+        return _frozen(made, tuple(paths), live)
+    if not isinstance(state, FreezeState):
+        raise TypeError(f"state must be the FreezeState of an optimizer by freeze; got {type(state).__name__}")
     for cohort in state.cohorts:
         for path in cohort.paths:
             if path not in live:
                 what = "is frozen now" if path in frozen else f"is no leaf of params: {', '.join(paths)}"
                 raise ValueError(f"the state remembers {path!r}, which {what}")
-        wanted = jax.eval_shape(lambda p, c=cohort: optimizer.init(_only(p, c.paths)), params)
+        wanted = jax.eval_shape(lambda p, c=cohort: made.init(_only(p, c.paths)), params)
         if _described(wanted) != _described(cohort.memory):
             raise ValueError(
                 f"the state is of another optimizer: {jax.tree.structure(wanted)} is wanted for "
                 f"{', '.join(cohort.paths)}; got {jax.tree.structure(cohort.memory)}"
             )
-    return _frozen(optimizer, live, tuple(state.cohorts))
+    return _frozen(made, tuple(paths), live, tuple(state.cohorts))
 
 
 @_cache.constructor
 def _frozen(
-    optimizer: optax.GradientTransformation, live: tuple[str, ...], carried: tuple[Cohort, ...] = ()
-) -> optax.GradientTransformationExtraArgs:
+    optimizer: optax.GradientTransformation, paths: tuple[str, ...], live: tuple[str, ...],
+    carried: tuple[Cohort, ...] = (),
+) -> optax.GradientTransformationExtraArgs:  # fmt: skip
     inner = optax.with_extra_args_support(optimizer)
-    known = {path for cohort in carried for path in cohort.paths}
-    new = tuple(path for path in live if path not in known)
+    remembered = {path for cohort in carried for path in cohort.paths}
+    new, known = tuple(path for path in live if path not in remembered), frozenset(paths)
 
     def init(params):
+        for path in by_path(params):
+            if path not in known:
+                raise ValueError(f"freeze was made for other parameters, without {path!r}: {', '.join(paths)}")
         thawed = (Cohort(inner.init(_only(params, new)), new),) if new else ()
         return FreezeState((*carried, *thawed))
 
@@ -110,8 +119,9 @@ def _frozen(
 
 def _only(tree: Any, paths: Collection[str]) -> Any:
     """``tree`` with nothing where another leaf was."""
+    kept = frozenset(paths)
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf if path_of(path) in paths else optax.MaskedNode(), tree
+        lambda path, leaf: leaf if path_of(path) in kept else optax.MaskedNode(), tree
     )
 
 

@@ -7,11 +7,12 @@ import jax
 import optax
 
 from jaxdict import _cache, _check
+from jaxdict.train.step import resolve_optimizer
 from jaxdict.transfer._paths import by_path, matched, path_of, several
 
 
 def rates(
-    optimizer: optax.GradientTransformation, params: Any, factors: Mapping[str, Any]
+    optimizer: optax.GradientTransformation | str, params: Any, factors: Mapping[str, Any]
 ) -> optax.GradientTransformationExtraArgs:
     """``optimizer`` with its updates multiplied by path: discriminative rates.
 
@@ -19,7 +20,7 @@ def rates(
     computed, remembered and counted in norms. ``freeze(rates(…), params, …)`` does both.
 
     Args:
-      optimizer: an optax transformation.
+      optimizer: an optax transformation, or the name of an optimizer with its defaults.
       params: the parameters, or their shapes and types, for their paths.
       factors: glob over paths -> what its leaves' updates are multiplied by, >= 0, a number or a traced scalar. A leaf
         takes the first that matches it, 1 where none does.
@@ -29,8 +30,11 @@ def rates(
 
     Raises:
       ValueError: a negative factor, a pattern that matches no leaf, or none that an earlier one has left.
-      TypeError: a factor that is not a number, a pattern that is no string.
+      TypeError: factors that are no mapping, a factor that is not a number, a pattern that is no string, an optimizer
+        that is none. KeyError: an unknown name, with the closest.
     """
+    if not isinstance(factors, Mapping):
+        raise TypeError(f"factors must be a mapping, such as {{'dense_1/*': 0.1}}; got {factors!r}")
     paths, by_leaf = list(by_path(params)), {}
     for pattern in several(tuple(factors)):
         factor = _check.scalar(f"the factor of {pattern!r}", factors[pattern], low=0)
@@ -38,7 +42,7 @@ def rates(
         if not left:
             raise ValueError(f"pattern {pattern!r} matches no leaf that an earlier one has left; put it first")
         by_leaf |= dict.fromkeys(left, factor)
-    return _rated(optimizer, tuple(by_leaf.items()))
+    return _rated(resolve_optimizer(optimizer), tuple(by_leaf.items()))
 
 
 @_cache.constructor

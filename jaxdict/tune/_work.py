@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdict import _check, _registry
 from jaxdict import data as data_room
-from jaxdict.lanes import fit_lanes, mode_of, plan_lanes
+from jaxdict.lanes import fit_lanes, mode_of
 from jaxdict.run import Run
 from jaxdict.runner import is_builder, pair
 from jaxdict.train import observers as observers_room
@@ -26,7 +26,8 @@ _CHOSEN = (
     "observers", "precision", "accumulation",
 )  # fmt: skip
 _BUILDERS = (("model", 0), ("optimizer", 0), ("loss", 2), ("penalty", 1))  # and how many arguments are not theirs
-_GIVEN = ("keys", "epochs", "data", "indices", "validation_indices", "resume", "on_end")  # by the search itself
+# By the search itself.
+_GIVEN = ("keys", "epochs", "data", "indices", "validation_indices", "resume", "on_end", "part_of")
 
 
 class Work:
@@ -88,7 +89,7 @@ class Work:
         return {
             "kind": "search", "key": np.asarray(jax.random.key_data(self.key)).tolist(), "folds": folds,
             "data": data_room.fingerprint(self.data), "monitor": self.monitor, "mode": self.mode,
-            "options": plain({n: v for n, v in self.options.items() if n not in ("width", "workers")}),
+            "options": plain({n: v for n, v in self.options.items() if n not in ("width", "workers", "devices")}),
             "hyperparameters": plain(self.numbers),
         }  # fmt: skip
 
@@ -109,11 +110,10 @@ class Work:
         for _, members in groups:
             wanted = [t for t in members if (t, epochs) not in self.done and t.candidate % count == number]
             if wanted and not self.interrupted:
-                width = self.options.get("width") or plan_lanes(len(members)).width  # whatever is left to be run
-                self._lanes(wanted, epochs, width)
+                self._lanes(wanted, epochs, len(members))
 
-    def _lanes(self, trials: Sequence[Trial], epochs: int, width: int) -> None:
-        """Run trials of one program."""
+    def _lanes(self, trials: Sequence[Trial], epochs: int, part_of: int) -> None:
+        """Run trials of one program, of so many in all."""
         arguments: dict[str, Any] = self._arguments(self.choices[trials[0].candidate])
         numbers = [self._numbers(self.choices[t.candidate]) for t in trials]
         folds = [self.folds[t.fold] for t in trials]
@@ -128,7 +128,7 @@ class Work:
                 self._record(trials[lane], epochs, run)
 
         arguments |= held | {
-            "data": self.data, "epochs": epochs, "width": width, "on_end": on_end,
+            "data": self.data, "epochs": epochs, "part_of": part_of, "on_end": on_end,
             "keys": [self.key_of(t.seed) for t in trials],
             "hyperparameters": {name: [of_one[name] for of_one in numbers] for name in numbers[0]},
             "resume": [self.runs.get(t) for t in trials],

@@ -46,7 +46,7 @@ def gaussian(*, variance: float = 1.0, output: str | Callable = "linear") -> Out
     """Real targets, independent and normal around ``f(z)``: the linear-Gaussian unit where f is the identity.
 
     Args:
-      variance: of every element, above 0.
+      variance: of every element, above 0; a number or a traced scalar.
       output: the activation f, a name or function: "softplus" or "relu" for positive means, "sigmoid" or "tanh" for
         bounded ones. A model that ends with it itself needs "linear".
 
@@ -60,9 +60,6 @@ def gaussian(*, variance: float = 1.0, output: str | Callable = "linear") -> Out
     f = _registry.function(output, "activation")
     identity = f is _registry.function("linear", "activation")
 
-    def mean(z):
-        return f(z)
-
     def loss(z, targets):
         return losses.gaussian_nll(f(z), targets, variance=variance)
 
@@ -75,8 +72,8 @@ def gaussian(*, variance: float = 1.0, output: str | Callable = "linear") -> Out
         return center + variance**0.5 * noise
 
     name = "linear_gaussian" if identity else f"gaussian around {getattr(f, '__name__', 'a function')}"
-    plain = identity and variance == 1
-    return OutputUnit(name, losses.gaussian_nll if plain else loss, mean, mean, sample, log_likelihood)
+    plain = identity and not _check.is_traced(variance) and variance == 1
+    return OutputUnit(name, losses.gaussian_nll if plain else loss, f, f, sample, log_likelihood)
 
 
 @constructor
@@ -109,7 +106,7 @@ def categorical() -> OutputUnit:
     """
 
     def mode(z):
-        return jnp.argmax(z, axis=-1).astype(jnp.int32)
+        return jnp.argmax(jnp.asarray(z), axis=-1).astype(jnp.int32)
 
     def sample(key, z):
         return jax.random.categorical(_check.prng_key(key), jnp.asarray(z)).astype(jnp.int32)

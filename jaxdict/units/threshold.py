@@ -33,7 +33,8 @@ def learn_perceptron(
       The new parameters, and the errors of each unit in each epoch, ``(epochs, n_out)`` int32.
 
     Raises:
-      ValueError: shapes that do not fit, targets that are not 0 or 1, fewer than one epoch, or a rate not above 0.
+      ValueError: shapes that do not fit, parameters of other names, targets that are not 0 or 1, fewer than one epoch,
+        or a rate not above 0.
     """
     epochs = _check.integer("epochs", epochs, low=1)
     inputs, targets = _check.floating(inputs, name="inputs"), jnp.asarray(targets)
@@ -50,8 +51,8 @@ def learn_perceptron(
 def _learn(params, inputs, targets, learning_rate, epochs):
     def example(params, one):
         x, y = one
-        wrong = (x @ params["kernel"] + params.get("bias", 0) >= 0) != (y > 0)
-        return perceptron_rule(params, x, y, learning_rate=learning_rate), wrong
+        learned = perceptron_rule(params, x, y, learning_rate=learning_rate)
+        return learned, (x @ params["kernel"] + params.get("bias", 0) >= 0) != (y > 0)
 
     def epoch(params, _):
         params, wrong = jax.lax.scan(example, params, (inputs, targets))
