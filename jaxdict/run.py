@@ -72,6 +72,10 @@ class Run:
         """Take over the state after a segment."""
         self._carry, self.epoch, self._code = carry, int(carry.epoch), int(carry.code)
 
+    def hold(self, carry: Carry) -> None:
+        """Take over a state of the present epoch, without waiting for it to be computed."""
+        self._carry = carry
+
     def extend(self, carry: Carry, seconds: float) -> None:
         """Take over the state after a segment, and the rows that it added."""
         done = int(carry.epoch) - self.epoch

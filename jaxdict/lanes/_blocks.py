@@ -39,10 +39,15 @@ class _Lane:
 
     def start(self) -> None:
         if self.job.resume is None:
-            self.took(self.job.start(), 0.0)
+            self.hold(self.job.start())
         else:
             self.carry, self.run.history = restore(self.job.resume, self.job, self.job.shapes())
             self.run.update(self.carry)
+
+    def hold(self, carry: Carry) -> None:
+        """Take over a state of the present epoch, which may still be under way."""
+        self.carry = carry
+        self.run.hold(carry)
 
     def took(self, carry: Carry, seconds: float) -> None:
         """Take over what a segment gave."""
@@ -162,7 +167,7 @@ class _Block:
                       seconds / live)  # fmt: skip
             done = max(done, int(epochs[place]) - before[place])
             if not lane.goes_on:
-                lane.took(self.program.pick(carry, place), 0.0)
+                lane.hold(self.program.pick(carry, place))
                 self.places[place] = None
                 self.ended(lane)
         return done, seconds
@@ -170,7 +175,7 @@ class _Block:
     def release(self) -> None:
         for place, lane in enumerate(self.places):
             if lane is not None and self.held is not None:
-                lane.took(self.program.pick(self.held.carry, place), 0.0)
+                lane.hold(self.program.pick(self.held.carry, place))
 
 
 class _BlockProgram(NamedTuple):

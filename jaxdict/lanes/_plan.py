@@ -1,5 +1,6 @@
 """How lanes are run: by backend, devices, the memory of a lane, and what of its program suffers from width."""
 
+import functools
 import math
 import os
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 from jax.extend.core import Var, jaxprs_in_params
 
 from jaxdict import _check
+from jaxdict.train.segment import Plan, program
 
 _PART = 0.8  # of the memory, that lanes may fill
 
@@ -165,22 +167,30 @@ def need_of(job: Any) -> Need:
 
     The program is traced for it; one of width 1 is not traced again to be run.
     """
-    carry = job.shapes()
-    traced = job.program.segment.trace(carry, job.data, job.keys, job.hyperparameters, np.int32(0))
-    return Need(2 * _bytes(carry) + _between(traced.jaxpr.jaxpr), _bytes(job.data), convolution_groups(traced.jaxpr))
+    given = job.shapes(), job.data, job.keys, job.hyperparameters
+    leaves, tree = jax.tree.flatten(jax.tree.map(jax.typeof, given))
+    return _need(job.plan, tree, tuple(leaves))
 
 
-def convolution_groups(program: Any) -> tuple[int, ...]:
+@functools.lru_cache(maxsize=64)
+def _need(plan: Plan, tree: Any, types: tuple[Any, ...]) -> Need:
+    structs = [jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type) for t in types]
+    carry, data, keys, hyperparameters = jax.tree.unflatten(tree, structs)
+    traced = program(plan).segment.trace(carry, data, keys, hyperparameters, np.int32(0))
+    return Need(2 * _bytes(carry) + _between(traced.jaxpr.jaxpr), _bytes(data), convolution_groups(traced.jaxpr))
+
+
+def convolution_groups(closed: Any) -> tuple[int, ...]:
     """The groups of every convolution in a program, those in its loops and branches too.
 
     Args:
-      program: what ``jax.make_jaxpr`` gives.
+      closed: what ``jax.make_jaxpr`` gives.
 
     Returns:
       A number for each convolution: 1, more where inputs or examples are in groups.
     """
     found = []
-    for equation in _equations(program.jaxpr):
+    for equation in _equations(closed.jaxpr):
         if equation.primitive.name == "conv_general_dilated":
             found.append(max(equation.params["feature_group_count"], equation.params["batch_group_count"]))
         elif equation.primitive.name == "convolve":  # the layers' own

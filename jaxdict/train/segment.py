@@ -167,7 +167,12 @@ class Keys(NamedTuple):
 
     @classmethod
     def of(cls, key: jax.Array) -> "Keys":
-        return cls(*(child(key, name) for name in cls._fields))
+        return _keys(key)
+
+
+@jax.jit
+def _keys(key: jax.Array) -> Keys:
+    return Keys(*(child(key, name) for name in Keys._fields))
 
 
 class Program(NamedTuple):
