@@ -98,9 +98,14 @@ def fit(
     Raises:
       ValueError, TypeError, KeyError: an argument that does not fit, before anything is run or written.
     """
-    one = device is not None and not isinstance(device, (list, tuple, np.ndarray))
-    with jax.default_device(device) if one else contextlib.nullcontext():
+    with on(device):
         return Job(locals()).run()
+
+
+def on(device: Any) -> contextlib.AbstractContextManager[Any]:
+    """Where what has no place of its own goes: to ``device``, where it is one."""
+    one = device is not None and not isinstance(device, (list, tuple, np.ndarray))
+    return jax.default_device(device) if one else contextlib.nullcontext()
 
 
 class Job:

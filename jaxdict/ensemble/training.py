@@ -17,7 +17,7 @@ from jaxdict.ensemble.members import Ensemble, Member, stack
 from jaxdict.lanes import fit_lanes
 from jaxdict.layers import child
 from jaxdict.run import Run
-from jaxdict.runner import Job, fit, pair
+from jaxdict.runner import Job, fit, on, pair
 from jaxdict.schedules import cyclic_cosine
 from jaxdict.train.segment import count_of, matching
 
@@ -169,7 +169,7 @@ def _steps_per_epoch(*given: Any, **options: Any) -> int | None:
     """The optimizer steps an epoch of `fit` with these arguments, which are checked; None where they are not known."""
     call = inspect.signature(fit).bind(*given, **options)
     call.apply_defaults()
-    with jax.default_device(call.arguments["device"]):
+    with on(call.arguments["device"]):
         return Job(call.arguments).steps_per_epoch
 
 
