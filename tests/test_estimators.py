@@ -64,7 +64,7 @@ def checks():
             name = getattr(check, "func", check).__name__
             marks = [] if name in QUICK else [pytest.mark.slow]
             if name == WEIGHTS:
-                marks.append(pytest.mark.xfail(reason="out of float32's reach", raises=AssertionError, strict=False))
+                marks.append(pytest.mark.xfail(reason="out of float32's reach", raises=AssertionError, strict=True))
             yield pytest.param(one, check, marks=marks, id=f"{type(one).__name__}-{number}-{name}")
 
 

@@ -97,12 +97,12 @@ def kind_of(step: Step) -> str:
 
 def count(tree: Any) -> int:
     """How many numbers there are."""
-    return sum(int(np.prod(leaf.shape, dtype=np.int64)) for leaf in jax.tree.leaves(tree))
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def size(tree: Any) -> int:
     """How many bytes they take."""
-    return sum(int(np.prod(x.shape, dtype=np.int64)) * np.dtype(x.dtype).itemsize for x in jax.tree.leaves(tree))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _is_shape(tree: Any) -> bool:
