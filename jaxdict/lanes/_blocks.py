@@ -249,7 +249,7 @@ class Crew:
         self.lanes = [_Lane(number, job) for number, job in enumerate(jobs)]
         self.plan = plan
         self.on_end = on_end
-        self.ended: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
+        self.ended: queue.SimpleQueue[_Lane | None] = queue.SimpleQueue()  # None when a worker has ended
         self.blocks = [
             _Single(jobs[0], self.ended.put)
             if plan.width == len(plan.devices) == 1
@@ -274,11 +274,17 @@ class Crew:
             for thread in threads:
                 thread.start()
             try:
-                while any(thread.is_alive() for thread in threads):
-                    self._finish_one(0.05)
+                at_work = len(threads)
+                while at_work:
                     self.stop = self.stop or interrupt.asked
-                while self._finish_one(0):
-                    pass
+                    try:
+                        lane = self.ended.get(timeout=0.05)
+                    except queue.Empty:
+                        continue
+                    if lane is None:
+                        at_work -= 1
+                    else:
+                        self._finish(lane)
             finally:
                 self.stop = True  # the second Ctrl-C is an error here, and ends the workers after their segments
         if self.failure is not None:
@@ -292,16 +298,11 @@ class Crew:
         compiles = self._compiled() - compiled
         return Runs([lane.run for lane in self.lanes], self.plan, time.perf_counter() - began, compiles)
 
-    def _finish_one(self, timeout: float) -> bool:
-        """Settle the run of a lane that has ended, and tell of it; False where none does within so many seconds."""
-        try:
-            lane = self.ended.get(timeout=timeout)
-        except queue.Empty:
-            return False
+    def _finish(self, lane: _Lane) -> None:
+        """Settle the run of a lane that has ended, and tell of it."""
         lane.run.finish()
         if self.on_end is not None:
             self.on_end(lane.number, lane.run)
-        return True
 
     def _compiled(self) -> int:
         """How many programs the segments of these lanes have been compiled to in this process."""
@@ -316,18 +317,20 @@ class Crew:
             return lane
 
     def _work(self, block: _Single | _Block) -> None:
-        with contextlib.ExitStack() as stack:
-            for name, value in self.settings.items():
-                stack.enter_context(_SETTINGS[name](value))
-            self._run(block)
-
-    def _run(self, block: _Single | _Block) -> None:
         try:
-            while not self.stop and block.fill(self._next):
-                length = self.fixed_length or self.length
-                done, seconds = block.advance(min(length, CAPACITY))
-                if done:
-                    self.length = int(max(1, min(SEGMENT_SECONDS / (seconds / done), 8 * length)))
-            block.release()
+            with contextlib.ExitStack() as stack:
+                for name, value in self.settings.items():
+                    stack.enter_context(_SETTINGS[name](value))
+                self._run(block)
         except BaseException as error:  # for the thread that waits
             self.failure, self.stop = error, True
+        finally:
+            self.ended.put(None)
+
+    def _run(self, block: _Single | _Block) -> None:
+        while not self.stop and block.fill(self._next):
+            length = self.fixed_length or self.length
+            done, seconds = block.advance(min(length, CAPACITY))
+            if done:
+                self.length = int(max(1, min(SEGMENT_SECONDS / (seconds / done), 8 * length)))
+        block.release()
