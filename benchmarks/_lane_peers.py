@@ -65,8 +65,8 @@ def keras(task: Task) -> Callable[[int], None]:
     return run
 
 
-def torch(task: Task) -> Callable[[int], None]:
-    """A model after another, fused Adam, one thread, which is quickest for so small a model."""
+def torch(task: Task, *, fused: bool | None = None) -> Callable[[int], None]:
+    """A model after another, one thread, which is quickest for so small a model."""
     import torch
 
     x, y, *_ = (torch.from_numpy(a) for a in task.arrays())
@@ -77,7 +77,7 @@ def torch(task: Task) -> Callable[[int], None]:
         for seed in range(count):
             torch.manual_seed(seed)
             model = torch_model(task)
-            optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+            optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused)
             for _ in range(EPOCHS):
                 order = torch.randperm(task.examples)
                 for inputs, labels in zip(x[order].split(task.batch), y[order].split(task.batch), strict=True):
@@ -86,6 +86,10 @@ def torch(task: Task) -> Callable[[int], None]:
                     optimizer.step()
 
     return run
+
+
+def torch_fused(task: Task) -> Callable[[int], None]:
+    return torch(task, fused=True)
 
 
 def torch_vmap(task: Task) -> Callable[[int], None]:

@@ -33,7 +33,8 @@ CONTENDERS = {
     "jaxdict_wide": Contender("jaxdict `fit_lanes`, width 16 (4 for 8)", (8, 32, 128)),
     "jaxdict_one_by_one": Contender("jaxdict `fit`, one after another", (FEW,)),
     "keras": Contender("Keras, JAX backend, one after another", (FEW,)),
-    "torch": Contender("PyTorch, fused Adam, one after another", (FEW,)),
+    "torch": Contender("PyTorch, Adam, one after another", (FEW,)),
+    "torch_fused": Contender("PyTorch, fused Adam, one after another", (FEW,)),
     "torch_vmap": Contender("PyTorch, torch.func.vmap", (8, 32, 128)),
     "sklearn": Contender("scikit-learn, joblib on 2 cores", (8, 32, 128)),
 }

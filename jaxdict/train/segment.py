@@ -37,7 +37,7 @@ from jaxdict.train.step import (
 CAPACITY = 128  # epochs that one segment can hold rows of
 VALIDATION_CHUNK = 4096  # examples evaluated at once, so that memory stays bounded
 RUNNING, STOPPED, DIVERGED = 0, 1, 2
-_QUICK = {"xla_backend_optimization_level": 0}
+_QUICK = {"xla_backend_optimization_level": 1}
 
 
 @dataclasses.dataclass(frozen=True)
