@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxdict import _check
 from jaxdict._entry import entry
 from jaxdict.layers._model import Model, buildable, child
+from jaxdict.layers._product import product
 from jaxdict.layers._weights import Weights, computed, float_type, initializer_of, with_bias
 
 
@@ -64,7 +65,7 @@ def dense(
         x, features = computed(inputs, dtype), params["kernel"].shape[0]
         if x.shape[-1:] != (features,):
             raise ValueError(f"dense({width}) takes {features} features; got inputs of shape {x.shape}")
-        return with_bias(x @ params["kernel"].astype(x.dtype), params), state
+        return with_bias(product(x, params["kernel"].astype(x.dtype)), params), state
 
     return Model(init, apply, name=name or "dense", named=name is not None, mixes_examples=False)
 
