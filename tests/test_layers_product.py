@@ -53,9 +53,7 @@ def test_batched(arrays):
     xs, kernels = jnp.stack([x, 2 * x]), jnp.stack([kernel, -kernel])
     for axes in ((0, 0), (0, None), (None, 0)):
         at = tuple(many if axis == 0 else one for axis, many, one in zip(axes, (xs, kernels), (x, kernel), strict=True))
-        ours, theirs = (
-            jax.jit(jax.vmap(lambda x, k, f=f: slopes(f, x, k), axes))(*at) for f in (product, jnp.matmul)
-        )
+        ours, theirs = (jax.jit(jax.vmap(lambda x, k, f=f: slopes(f, x, k), axes))(*at) for f in (product, jnp.matmul))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4), ours, theirs)
 
 
