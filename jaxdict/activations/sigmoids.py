@@ -86,12 +86,12 @@ def log_sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
 
 def _squareplus(x, b):
     a = jnp.abs(x)
-    near = jnp.minimum(a, 0.49 * math.sqrt(float(jnp.finfo(x.dtype).max)))  # beyond, its square overflows
+    near = jnp.minimum(a, 0.8 * math.sqrt(float(jnp.finfo(x.dtype).max)))  # whose square is finite, but not twice it
     square = near * near + b
     root = jnp.sqrt(square) if _kernels.is_wide(x) else square * jax.lax.rsqrt(square)  # the quicker one, to 2 units
     total = (root - near) + 2 * a  # the root of x^2 + b, and |x|
     tail = b / 2 / total  # (root - a)/2, without the cancellation
-    slope = b / 2 / (square + jnp.minimum(a, float(jnp.finfo(x.dtype).max)) * root)  # inf - inf has no slope
+    slope = b / 2 / (square + near * root)
     return tail + jnp.where(x > 0, x, 0.0), (jnp.where(x >= 0, 1 - slope, slope), 0.25 / root)
 
 
