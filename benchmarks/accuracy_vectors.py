@@ -130,7 +130,7 @@ def logits(rng: np.random.Generator, rows: int, classes: int, scale: float) -> n
 
 def logit_groups(second: Callable[[np.ndarray, bool], np.ndarray], figures: dict, *, quick: bool) -> list[Group]:
     rng = np.random.default_rng(0)
-    rows = 8 if quick else 64
+    rows, long = (8, 4) if quick else (512, 64)
     groups = []
 
     def add(name, z, figure=None, dominant=False):
@@ -138,7 +138,7 @@ def logit_groups(second: Callable[[np.ndarray, bool], np.ndarray], figures: dict
 
     for scale in (0.1, 1.0, 10.0, 100.0):
         for classes in (2, 10, 1000):
-            z = logits(rng, rows if classes < 1000 else max(rows // 8, 4), classes, scale)
+            z = logits(rng, rows if classes < 1000 else long, classes, scale)
             figure = "plain" if scale <= 1 and classes > 2 else "scaled"
             add(f"scale {scale:g}, {classes} classes", z, figure)
     for offset in (1e2, 1e4, 1e6):

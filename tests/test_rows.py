@@ -122,6 +122,22 @@ def test_rows_of_all_lengths(classes):
     )
 
 
+@pytest.mark.parametrize("classes", [10, 1000])
+def test_far_apart_logits_keep_their_digits(classes):
+    """Where ``x - max(x)`` is rounded, by 2e-6 of its exponential near -30: 0 is taken off instead."""
+    x = np.random.default_rng(classes).normal(0, 10, (64, classes)).astype(np.float32)
+    x[:, 0] = np.maximum(x[:, 0], np.float32(0.1))
+    labels = np.arange(64) % classes
+    want, hot = exact_log_softmax(x), np.eye(classes)[labels]
+    results = EVERYTHING(x, labels)
+    low = want > -80  # below, float32 has subnormals, which XLA makes 0
+    np.testing.assert_allclose(results["softmax"][0][low], np.exp(want[low]), rtol=1e-6)
+    np.testing.assert_allclose(results["log_softmax"][0], want, rtol=2e-6)
+    if classes == 1000:
+        slopes = np.where(hot == 1, np.expm1(want), np.exp(want)) * (np.arange(64)[:, None] * classes % 7 + 1)
+        np.testing.assert_allclose(results["sparse"][1][low], slopes[low], rtol=1e-6)
+
+
 def log_softmax_backward(x, g):
     """``g - a sum(g)`` in float64, with what ``a`` lacks to 1."""
     g = np.asarray(g, np.float64)
@@ -153,7 +169,7 @@ def changes(x, along):
     return results
 
 
-@pytest.mark.parametrize("classes", [2, 10, 40])
+@pytest.mark.parametrize("classes", [2, 10, 40, 300])
 @pytest.mark.parametrize("gap", [3, 20, 60])
 def test_changes_where_one_dominates(classes, gap):
     """Nothing is left of ``v - sum(a v)`` and of ``1 - a`` there, if they are taken as they are written."""

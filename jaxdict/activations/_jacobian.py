@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jaxdict.activations._rows import SHORT, Axis, axes_of, length_of, summed
+from jaxdict.activations._rows import LONG, SHORT, Axis, axes_of, length_of, summed
 
 
 def softmax_change(a: jax.Array, v: jax.Array, axis: Axis) -> jax.Array:
@@ -34,13 +34,18 @@ def unsigned(signed: jax.Array) -> jax.Array:
 
 def _off_mean(a, v, axes):
     """``v - sum(a v)`` to the last digits, and what multiplies it in a softmax's change."""
-    if length_of(a, axes) <= SHORT:
-        mean = jnp.broadcast_to(summed(lambda a, v: a * v, axes, a, v), a.shape)
-        rest = summed(lambda a, v, mean: a * (v - mean), axes, a, v, mean)
-    else:
+    length = length_of(a, axes)
+    if SHORT < length < LONG:
         mean = jnp.sum(a * v, axes, keepdims=True)
-        rest = jnp.sum(a * (v - mean), axes, keepdims=True)
-    return (v - mean) - rest
+        return (v - mean) - jnp.sum(a * (v - mean), axes, keepdims=True)
+    mean, whole = summed(lambda a, v: (a * v, a), axes, a, v)
+    mean = mean / whole  # the weights' own rounding taken out
+    if length <= SHORT:
+        mean = jnp.broadcast_to(mean, a.shape)
+        return (v - mean) - summed(lambda a, v, mean: a * (v - mean), axes, a, v, mean)
+    rest = summed(lambda a, v: a * (v - mean), axes, a, v)
+    off = v - mean
+    return jnp.where(jnp.abs(off) < jnp.abs(mean), off - rest, off)  # elsewhere it is the rounding of a long sum
 
 
 def _backward(signed, g, axes):

@@ -5,7 +5,6 @@ memory first, and loses NaN in ``minimum`` and ``maximum``. What is added up sli
 own, which takes in everything and loses nothing.
 """
 
-import functools
 import math
 import operator
 from collections.abc import Callable
@@ -17,6 +16,8 @@ import jax.numpy as jnp
 Axis = int | tuple[int, ...] | None
 
 SHORT = 16  # rows up to here are added element by element; longer ones in slices
+HIGH = 45.75  # exp of it is a float32 to 1/100 of a unit, and sums of as many as there may be are finite
+LONG = 256  # from here on the loops of XLA are quicker than its library on the CPU
 
 
 def axes_of(x: jax.Array, axis: Axis) -> tuple[int, ...]:
@@ -50,11 +51,19 @@ def summed(term: Callable[..., Any], axis: Axis, *arrays: jax.Array) -> Any:
     def part(start, stop):
         return term(*(jax.lax.slice_in_dim(a, start, stop, axis=along) for a in arrays))
 
-    def added(*parts):
-        return functools.reduce(operator.add, parts)
+    def added(*parts):  # in pairs, which rounds each number the least often
+        left = list(parts)
+        while len(left) > 1:
+            left = [*map(operator.add, left[::2], left[1::2]), *left[len(left) // 2 * 2 :]]
+        return left[0]
 
     def total(sums):
-        return jax.tree.map(lambda s: jnp.sum(_kept(s), axes, keepdims=True), sums)
+        return jax.tree.map(of_slice, sums)
+
+    def of_slice(sums):
+        if SHORT < sums.shape[along] < length:
+            return summed(lambda s: s, axis, kept(sums))
+        return jnp.sum(kept(sums), axes, keepdims=True)
 
     sums = total(jax.tree.map(added, *(part(k * width, (k + 1) * width) for k in range(count))))
     return jax.tree.map(added, sums, total(part(count * width, length))) if count * width < length else sums
@@ -65,15 +74,24 @@ def _slices(length: int) -> int:
 
     Such that each fills whole vectors of 8, else as many as come out even, up to 16: narrow ones lose less at the end.
     """
-    whole = [count for count in (8, 5) if length % (8 * count) == 0]
+    whole = [count for count in (25, 20, 16, 8, 5) if length % (8 * count) == 0]
     even = [count for count in range(16, 4, -1) if length % count == 0]
     return [*whole, *even, 4][0]
 
 
-def _kept(x: jax.Array) -> jax.Array:
+def kept(x: jax.Array) -> jax.Array:
     """``x``, over 1, which XLA keeps.
 
     A sum that several use it would compute again for each of them, but not a quotient. Nor does the library's
     reduction reach through this one for the additions, without their terms.
     """
     return x / jnp.where(jnp.isnan(x), jnp.nan, 1)
+
+
+def start_of_long(top: jax.Array) -> jax.Array:
+    """What long rows' numbers, the largest ``top``, lose before the exponential: nothing where it cannot overflow.
+
+    For ``x - top`` is rounded, to 2^-22 below -4. Below 1 little, and what the largest's exponential, then not 1, loses
+    counts more.
+    """
+    return jnp.where((top >= 1) & (top <= HIGH), 0.0, top)

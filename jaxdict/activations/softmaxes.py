@@ -12,9 +12,7 @@ from jaxdict import _check
 from jaxdict._entry import entry
 from jaxdict.activations._jacobian import log_softmax_change, softmax_change, unsigned
 from jaxdict.activations._kernels import exp_below
-from jaxdict.activations._rows import Axis, largest, length_of, summed
-
-_LONG = 256  # from this length on our own exp is quicker on the CPU, below it XLA's is
+from jaxdict.activations._rows import HIGH, LONG, SHORT, Axis, kept, largest, length_of, start_of_long, summed
 
 
 def _present(x, where, absent):
@@ -37,44 +35,65 @@ def _shifted(x, temperature, where, axis):
     return _over(jnp.where(x > top, 0.0, x - top), temperature)  # a minimum may lose NaN, see `_rows`
 
 
+def _start(top, temperature, length):
+    """What is taken off before the exponential, see `_rows`; of one or two numbers the largest: too few to gain."""
+    if temperature is not None or length <= 2 or SHORT < length < LONG:
+        return top
+    if length >= LONG:
+        return start_of_long(top)
+    return jnp.minimum(top, 0.0) + jnp.maximum(top - HIGH, 0.0)  # XLA's CPU library has no choice between two
+
+
 def _softmax_value(x, temperature, where, axis):
-    if length_of(x, axis) >= _LONG:
-        e = exp_below(_shifted(x, temperature, where, axis))
+    x = _present(x, where, -jnp.inf)
+    top, length = _top(x, axis), length_of(x, axis)
+    start = _start(top, temperature, length)
+    if length >= LONG:
+        e = exp_below(_over(jnp.where(x > top, 0.0, x - start), temperature))
+        shares = kept(e / jnp.sum(e, axis, keepdims=True))  # else reverse mode keeps e, to compute them again
     else:
-        x = _present(x, where, -jnp.inf)
-        top = _top(x, axis)
         # What the exponential of inf is replaced by is made of the data, and comes first: the minimum of XLA's CPU
         # library is the second of two when one is NaN, and XLA puts constants there.
-        cap = jnp.broadcast_to(1 + 0 * top, x.shape)
-        e = jax.lax.min(cap, jnp.exp(_over(x - top, temperature)))
-    return _present(e / jnp.sum(e, axis, keepdims=True), where, 0.0)
+        cap = jnp.broadcast_to(1e20 + 0 * top, x.shape)  # above exp(HIGH)
+        e = jax.lax.min(cap, jnp.exp(_over(x - start, temperature)))
+        shares = e / jnp.sum(e, axis, keepdims=True)
+    return _present(shares, where, 0.0)
 
 
-def _rest(x, temperature, axis):
-    """What the exponentials sum to beside the largest's own 1, which would hide it: where one dominates, or in ties."""
-    top = largest(x, axis)
+class _Sums:
+    """The exponential of the largest, and what all sum to beside it, which it would hide: where it dominates, in ties.
 
-    def term(x):
-        is_top = x == top
-        return jnp.where(is_top, 0.0, exp_below(_over(x - top, temperature))), is_top.astype(x.dtype)
+    It is 1 but in long rows, where ``start`` may be 0 instead of the largest.
+    """
 
-    others, ties = summed(term, axis, x)
-    return others + (ties - 1)
+    def __init__(self, x, temperature, axis):
+        top, finite, long = largest(x, axis), _top(x, axis), length_of(x, axis) >= LONG
+        self.start = _start(finite, temperature, LONG) if long else finite
+        self.most = exp_below(_over(finite - self.start, temperature)) if long else 1.0
+
+        def term(x):
+            is_top = x == top
+            return jnp.where(is_top, 0.0, exp_below(_over(x - self.start, temperature))), is_top.astype(x.dtype)
+
+        others, ties = summed(term, axis, x)
+        self.rest = others + (ties - 1) * self.most
 
 
 def _log_softmax_value(x, temperature, where, axis):
     x = _present(x, where, -jnp.inf)
-    value = _shifted(x, temperature, None, axis) - jnp.log1p(_rest(x, temperature, axis))
+    sums = _Sums(x, temperature, axis)
+    value = _shifted(x, temperature, None, axis) - jnp.log1p(sums.rest / sums.most)
     return _present(value, where, -jnp.inf)
 
 
 def _signed_value(x, temperature, where, axis):
     """Softmax again, from the sums of its logarithm, signed: the exponential of that loses digits the smaller it is."""
     x = _present(x, where, -jnp.inf)
-    z, rest = _shifted(x, temperature, None, axis), _rest(x, temperature, axis)
-    most = jnp.where((rest > 0) & (rest < 1), -rest, 1.0) / (1 + rest)  # what lacks nothing is 1
-    signed = jnp.where(z == 0, most, exp_below(z) * unsigned(most))
-    return _present(signed, where, 0.0)
+    top, sums = _top(x, axis), _Sums(x, temperature, axis)
+    lacks = (sums.rest > 0) & (sums.rest < sums.most)  # what lacks nothing is 1
+    share = jnp.where(lacks, -sums.rest, sums.most) / (sums.most + sums.rest)
+    e = exp_below(_over(x - sums.start, temperature)) / sums.most
+    return _present(jnp.where(x >= top, share, e * unsigned(share)), where, 0.0)
 
 
 def _sparsemax_value(x, temperature, where, axis):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxdict.activations._kernels import exp_below
-from jaxdict.activations._rows import SHORT, largest, summed
+from jaxdict.activations._rows import LONG, SHORT, largest, start_of_long, summed
 from jaxdict.losses._shared import by_slope, is_label, pick
 
 _program = functools.partial(jax.jit, inline=True)  # called by itself, a function is one program
@@ -41,7 +41,7 @@ class _Shifted:
 @_program
 def _softmax(logits):
     s = _Shifted(logits)
-    return exp_below(s.z) * (1 / (1 + s.rest))
+    return exp_below(s.z) / (1 + s.rest)
 
 
 @_softmax.defjvp
@@ -120,7 +120,7 @@ def _(primals, tangents):
 def _dense_slope(logits, targets):
     """``p Σy - y``."""
     s = _Weighed(logits, targets)
-    return (s.total * s.excess(logits, targets) - targets * s.rest) * (1 / (1 + s.rest))
+    return (s.total * s.excess(logits, targets) - targets * s.rest) / (1 + s.rest)
 
 
 @_dense_slope.defjvp
@@ -140,21 +140,24 @@ def terms(logits, targets):
 
 
 class _Labelled:
-    """The label's shifted logit, and the sum of the other classes' exp."""
+    """The label's shifted logit, and what exp gives: of the label's, of the largest, of the other classes together."""
 
     def __init__(self, logits: jax.Array, labels: jax.Array):
-        self.top = largest(logits, -1)
+        top, own = largest(logits, -1), pick(logits, labels)
+        self.start = start_of_long(top) if logits.shape[-1] >= LONG else top
 
         def other(logits, places):
-            return jnp.where(places == labels[..., None], 0, exp_below(_shift(logits, self.top)))
+            return jnp.where(places == labels[..., None], 0, exp_below(_shift(logits, self.start)))
 
         places = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
         # A long row is kept for the slope, which is made of the same.
         short = logits.shape[-1] <= SHORT
         others = summed(other, -1, logits, places)[..., 0] if short else jnp.sum(other(logits, places), axis=-1)
-        top, own = self.top[..., 0], pick(logits, labels)
-        self.z = jnp.where(own == top, 0, own - top)
-        unsure = jnp.isinf(top) & (others + jnp.exp(self.z) != 1)  # several infinities have no limit
+        top, start = top[..., 0], self.start[..., 0]
+        self.z = _shift(own, top)
+        self.own = jnp.exp(_shift(own, start))
+        self.most = jnp.exp(_shift(top, start)) if logits.shape[-1] >= LONG else 1
+        unsure = jnp.isinf(top) & (others + self.own != 1)  # several infinities have no limit
         self.others = jnp.where(unsure, jnp.nan, others)
 
 
@@ -162,8 +165,8 @@ class _Labelled:
 @_program
 def _sparse_slope(logits, labels):
     s = _Labelled(logits, labels)
-    slope = jnp.where(is_label(labels, logits), -s.others[..., None], exp_below(_shift(logits, s.top)))
-    return slope * (1 / (s.others + jnp.exp(s.z)))[..., None]
+    slope = jnp.where(is_label(labels, logits), -s.others[..., None], exp_below(_shift(logits, s.start)))
+    return slope / (s.others + s.own)[..., None]
 
 
 @_sparse_slope.defjvp
@@ -176,4 +179,5 @@ def _(primals, tangents):
 def sparse(logits, labels):
     """The surprise of the label; NaN where there is no such class."""
     s = _Labelled(logits, labels)
-    return jnp.log1p(s.others + (jnp.exp(s.z) - 1)) - s.z
+    lack = jnp.where(s.z == 0, 0, s.own - s.most)
+    return jnp.log1p((s.others + lack) / s.most) - s.z
