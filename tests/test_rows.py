@@ -225,3 +225,34 @@ def test_the_changes_change(name):
     for second in got:
         np.testing.assert_allclose(second, want, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(twice, want @ v, rtol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [10, 300])
+def test_weights_that_vanish_beside_the_largest(classes):
+    """One class has all to the last bit, the largest logit as it is: its weight is 1, in every derivative."""
+    x = jnp.full((1, classes), -60.0).at[0, 1].set(45.0)
+    for f, want in ((activations.softmax, 0), (activations.log_softmax, 0)):
+        value, pull = jax.vjp(lambda v, f=f: f(v)[0, 1], x)
+        change = jax.jvp(lambda v, f=f: f(v)[0, 1], (x,), (jnp.ones_like(x),))[1]
+        assert value == (1 if f is activations.softmax else 0)
+        np.testing.assert_array_equal(pull(1.0)[0], np.full((1, classes), want))
+        assert change == 0
+
+
+def test_large_common_offsets():
+    """Differences are exact there, and the results those of the small logits."""
+    x = np.float32(8) * np.arange(6, dtype=np.float32)
+    for offset in (2.0**26, 2.0**27, 2.0**28, 2.0**29):
+        np.testing.assert_allclose(
+            activations.softmax(x + np.float32(offset)),
+            np.exp(exact_log_softmax((x + np.float32(offset))[None]))[0],
+            rtol=1e-6,
+        )
+
+
+@pytest.mark.parametrize("classes", [3, 300])
+def test_masked_rows_have_nothing_undefined(classes):
+    mask = jnp.ones((2, classes), bool).at[1].set(False)
+    with jax.debug_nans(True):
+        g = jax.grad(lambda v: jnp.vdot(activations.softmax(v, where=mask), v))(jnp.ones((2, classes)))
+    np.testing.assert_allclose(g[1], 0)

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 Axis = int | tuple[int, ...] | None
 
 SHORT = 16  # rows up to here are added element by element; longer ones in slices
-HIGH = 45.75  # exp of it is a float32 to 1/100 of a unit, and sums of as many as there may be are finite
 LONG = 256  # from here on the loops of XLA are quicker than its library on the CPU
+HIGH = 45.75  # exp of it is a float32 to 1/100 of a unit; a sum of any number of them is finite
 
 
 def axes_of(x: jax.Array, axis: Axis) -> tuple[int, ...]:
@@ -89,9 +89,9 @@ def kept(x: jax.Array) -> jax.Array:
 
 
 def start_of_long(top: jax.Array) -> jax.Array:
-    """What long rows' numbers, the largest ``top``, lose before the exponential: nothing where it cannot overflow.
+    """What is taken off a long row, whose largest is ``top``, before the exponential: nothing where none overflows.
 
-    For ``x - top`` is rounded, to 2^-22 below -4. Below 1 little, and what the largest's exponential, then not 1, loses
-    counts more.
+    For ``x - top`` is rounded, beyond 4 to 2^-22, and its exponential by as much. A largest below 1 costs less than its
+    own exponential, when that is not 1.
     """
     return jnp.where((top >= 1) & (top <= HIGH), 0.0, top)

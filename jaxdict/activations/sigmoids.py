@@ -86,7 +86,7 @@ def log_sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
 
 def _squareplus(x, b):
     a = jnp.abs(x)
-    near = jnp.minimum(a, 0.8 * math.sqrt(float(jnp.finfo(x.dtype).max)))  # whose square is finite, but not twice it
+    near = jnp.minimum(a, 0.72 * math.sqrt(float(jnp.finfo(x.dtype).max)))  # whose square is finite, but not twice it
     square = near * near + b
     root = jnp.sqrt(square) if _kernels.is_wide(x) else square * jax.lax.rsqrt(square)  # the quicker one, to 2 units
     total = (root - near) + 2 * a  # the root of x^2 + b, and |x|

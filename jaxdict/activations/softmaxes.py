@@ -54,16 +54,16 @@ def _softmax_value(x, temperature, where, axis):
     else:
         # What the exponential of inf is replaced by is made of the data, and comes first: the minimum of XLA's CPU
         # library is the second of two when one is NaN, and XLA puts constants there.
-        cap = jnp.broadcast_to(1e20 + 0 * top, x.shape)  # above exp(HIGH)
+        cap = jnp.broadcast_to(1e30 + 0 * top, x.shape)  # above exp(64), which HIGH may be rounded to
         e = jax.lax.min(cap, jnp.exp(_over(x - start, temperature)))
         shares = e / jnp.sum(e, axis, keepdims=True)
     return _present(shares, where, 0.0)
 
 
 class _Sums:
-    """The exponential of the largest, and what all sum to beside it, which it would hide: where it dominates, in ties.
+    """Of exponentials: ``most``, the largest, and ``rest``, what all sum to beside it: one sum of both would lose it.
 
-    It is 1 but in long rows, where ``start`` may be 0 instead of the largest.
+    The largest is 1 but in long rows, where ``start`` may be 0 instead of it.
     """
 
     def __init__(self, x, temperature, axis):
@@ -89,11 +89,11 @@ def _log_softmax_value(x, temperature, where, axis):
 def _signed_value(x, temperature, where, axis):
     """Softmax again, from the sums of its logarithm, signed: the exponential of that loses digits the smaller it is."""
     x = _present(x, where, -jnp.inf)
-    top, sums = _top(x, axis), _Sums(x, temperature, axis)
-    lacks = (sums.rest > 0) & (sums.rest < sums.most)  # what lacks nothing is 1
-    share = jnp.where(lacks, -sums.rest, sums.most) / (sums.most + sums.rest)
+    z, sums = _shifted(x, temperature, None, axis), _Sums(x, temperature, axis)
+    lack = sums.rest / sums.most
+    share = jnp.where((lack > 0) & (lack < 1), -lack, 1.0) / (1 + lack)  # what lacks nothing is 1
     e = exp_below(_over(x - sums.start, temperature)) / sums.most
-    return _present(jnp.where(x >= top, share, e * unsigned(share)), where, 0.0)
+    return _present(jnp.where(z == 0, share, e * unsigned(share)), where, 0.0)
 
 
 def _sparsemax_value(x, temperature, where, axis):

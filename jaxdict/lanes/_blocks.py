@@ -271,12 +271,13 @@ class Crew:
         self.blocks[0].advance(0)  # compiles once, where the workers would all do it at the same time
         with Interrupt() as interrupt:
             threads = [threading.Thread(target=self._work, args=(block,), daemon=True) for block in self.blocks]
-            for thread in threads:
-                thread.start()
             try:
+                for thread in threads:
+                    thread.start()
                 at_work = len(threads)
                 while at_work:
-                    self.stop = self.stop or interrupt.asked
+                    if interrupt.asked:
+                        self.stop = True
                     try:
                         lane = self.ended.get(timeout=0.05)
                     except queue.Empty:

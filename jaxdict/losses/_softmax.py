@@ -1,7 +1,8 @@
 """Softmax cross entropy over the last axis, with its derivatives.
 
 Logits are shifted by their maximum, which takes part as 1 + (the rest), so that nothing cancels: not where one class
-has nearly all the probability, not in ties, not at any offset.
+has nearly all the probability, not in ties, not at any offset. Long rows of integer labels may stay as they are, for
+the shift is rounded; the maximum then takes part as its own exponential.
 """
 
 import functools
