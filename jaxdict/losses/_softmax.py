@@ -1,8 +1,8 @@
 """Softmax cross entropy over the last axis, with its derivatives.
 
 Logits are shifted by their maximum, which takes part as 1 + (the rest), so that nothing cancels: not where one class
-has nearly all the probability, not in ties, not at any offset. Long rows of integer labels may stay as they are, for
-the shift is rounded; the maximum then takes part as its own exponential.
+has nearly all the probability, not in ties, not at any offset. Long rows may stay as they are, for the
+shift is rounded; the maximum then takes part as its own exponential.
 """
 
 import functools
@@ -81,7 +81,9 @@ class _Weighed:
     """
 
     def __init__(self, logits: jax.Array, targets: jax.Array):
-        self.top = largest(logits, -1)
+        self.top, long = largest(logits, -1), logits.shape[-1] >= LONG
+        self.start = start_of_long(self.top) if long else self.top
+        self.most = exp_below(_shift(self.top, self.start)) if long else 1
         self.total = jnp.sum(targets, axis=-1, keepdims=True)
         self.per_total = jnp.where(self.total == 0, 0, 1 / jnp.where(self.total == 0, 1, self.total))
         rest = summed(self.excess, -1, logits, targets)
@@ -90,7 +92,8 @@ class _Weighed:
         self.rest = jnp.where(jnp.isinf(self.top), infinite, rest)
 
     def excess(self, logits: jax.Array, targets: jax.Array) -> jax.Array:
-        return exp_below(_shift(logits, self.top)) - targets * self.per_total
+        e = jnp.where(logits == self.top, self.most, exp_below(logits - self.start))
+        return e - targets * (self.per_total * self.most)
 
 
 @jax.custom_jvp
@@ -98,7 +101,7 @@ class _Weighed:
 def dense(logits, targets):
     """The sum of targets times surprises."""
     s = _Weighed(logits, targets)
-    least = jnp.log1p(s.rest)
+    least = jnp.log1p(s.rest / s.most)
 
     def term(logits, targets):
         return jnp.where(targets == 0, 0, targets * (least - _shift(logits, s.top)))
@@ -121,7 +124,7 @@ def _(primals, tangents):
 def _dense_slope(logits, targets):
     """``p Σy - y``."""
     s = _Weighed(logits, targets)
-    return (s.total * s.excess(logits, targets) - targets * s.rest) / (1 + s.rest)
+    return (s.total * s.excess(logits, targets) - targets * s.rest) / (s.most + s.rest)
 
 
 @_dense_slope.defjvp
