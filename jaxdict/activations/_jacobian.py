@@ -39,7 +39,7 @@ def _off_mean(a, v, axes):
         mean = jnp.sum(a * v, axes, keepdims=True)
         return (v - mean) - jnp.sum(a * (v - mean), axes, keepdims=True)
     mean, whole = summed(lambda a, v: (a * v, a), axes, a, v)
-    mean = mean / jnp.where(whole == 0, 1, whole)  # the weights' own rounding taken out; all may be masked
+    mean = mean / (whole + jnp.finfo(a.dtype).tiny)  # the weights' own rounding taken out; all may be masked
     if length <= SHORT:
         mean = jnp.broadcast_to(mean, a.shape)
         return (v - mean) - summed(lambda a, v, mean: a * (v - mean), axes, a, v, mean)
