@@ -61,6 +61,11 @@ def is_wide(x: jax.Array) -> bool:
     return x.dtype == jnp.float64
 
 
+def has_sign(x: jax.Array) -> jax.Array:
+    """Whether ``x`` is negative, -0.0 too; one comparison, where ``jnp.signbit`` shifts and converts."""
+    return jax.lax.bitcast_convert_type(x, jnp.int64 if is_wide(x) else jnp.int32) < 0
+
+
 def polynomial(z: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
     """Horner's scheme, lowest power first."""
     total = jnp.full_like(z, coefficients[-1])
