@@ -129,10 +129,8 @@ def squareplus(x: jax.typing.ArrayLike, *, b: jax.typing.ArrayLike = 4.0) -> jax
 
 
 def _sigmoid(x):
-    # The lesser of sigma(x) and sigma(-x), with the sign of x: XLA stores the quotient, and reads nothing else again.
-    signed = _kernels.tail(jnp.abs(x), jnp.where(x < 0, -1.0, 1.0))
-    q = jnp.abs(signed)
-    return jnp.where(_kernels.has_sign(signed), 0.0, 1.0) - signed, (q * (1 - q),)
+    q = _kernels.tail(jnp.abs(x))
+    return jnp.where(x >= 0, 1 - q, q), (q * (1 - q),)
 
 
 @entry(
