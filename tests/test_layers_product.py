@@ -28,6 +28,16 @@ def test_derivatives(arrays):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", SHAPES)
+def test_which_products_are_turned(name):
+    """The copies, which XLA must not undo, are there where they pay, and nothing else is."""
+    batch, inputs, outputs = SHAPES[name]
+    x, kernel = jnp.ones((batch, inputs)), jnp.ones((inputs, outputs))
+    slope = jax.make_jaxpr(jax.grad(lambda k: jnp.sum(product(x, k) ** 2)))(kernel)
+    copies = {"few columns": 2, "one column": 2, "small": 1, "neither": 0}
+    assert str(slope).count("optimization_barrier") == copies[name]
+
+
 def test_second_derivatives(arrays):
     x, kernel, g, dx, dkernel = arrays
 

@@ -67,8 +67,9 @@ class _Sums:
     """
 
     def __init__(self, x, temperature, axis):
-        top, finite, long = largest(x, axis), _top(x, axis), length_of(x, axis) >= LONG
-        self.start = _start(finite, temperature, LONG) if long else finite
+        top, finite, length = largest(x, axis), _top(x, axis), length_of(x, axis)
+        long = length >= LONG
+        self.start = _start(finite, temperature, length) if long else finite
         self.most = exp_below(_over(finite - self.start, temperature)) if long else 1.0
 
         def term(x):

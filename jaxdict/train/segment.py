@@ -287,7 +287,7 @@ def program(plan: Plan) -> Program:
         held = [f"validation_{name}" for name in ("loss", *parts.streams)] if validated else []
         return own + held + (["learning_rate"] if find_rate(optimizer_state) is not None else [])
 
-    # Run once, so that compiling it fast matters more than fast code.
+    # Run once a lane, so that compiling it fast matters more than fast code; but at level 0 lanes wait for it.
     @functools.partial(jax.jit, static_argnames=("input_shape", "validated"), compiler_options=_QUICK)
     def start(keys: Keys, hyperparameters, params=None, state=None, *, input_shape, validated) -> Carry:
         parts = bind(plan, hyperparameters)
