@@ -1,6 +1,7 @@
 """The smooth activations beyond the first ones, glu and sparsemax; chains of layers keep no more than jax.nn's."""
 
 import functools
+import re
 from typing import Any
 
 import jax
@@ -241,19 +242,20 @@ def test_mish_has_slope_zero_at_one_negative_point():
 
 
 def test_squareplus_parameter():
-    x = array([-1e5, -3, -0.2, 0, 0.4, 7])
-    wide = x.astype(float)
+    x = array([-1e25, -1.8e19, -1.2e19, -1e5, -3, -0.2, 0, 0.4, 7, 1.4e19])
+    wide = x.astype(np.longdouble)
     slope = jax.jit(jax.vmap(jax.grad(lambda v, b: activations.squareplus(v, b=b), (0, 1)), (0, None)))
-    for b in (0.25, 3.7, 50.0):
-        tail = b / 2 / (np.sqrt(wide * wide + b) + np.abs(wide))
+    for b in np.float32([0.25, 3.7, 50.0, 1e29]):
+        root = np.sqrt(wide * wide + b)
+        tail = b / 2 / (root + np.abs(wide))
         np.testing.assert_allclose(activations.squareplus(x, b=b), np.maximum(wide, 0) + tail, rtol=4e-7)
-        by_x, by_b = slope(x, np.float32(b))
-        np.testing.assert_allclose(by_b, 1 / (4 * np.sqrt(wide * wide + b)), rtol=4e-7)
-        np.testing.assert_allclose(by_x[1:], ((1 + wide / np.sqrt(wide * wide + b)) / 2)[1:], rtol=1e-6)
+        by_x, by_b = slope(x, b)
+        np.testing.assert_allclose(by_b, 1 / (4 * root), rtol=4e-7)
+        np.testing.assert_allclose(by_x, np.where(wide < 0, tail, wide + tail) / root, rtol=5e-7, atol=1e-37)
     swept = jax.jit(jax.vmap(lambda b: activations.squareplus(x, b=b)))(array([1, 4]))
     np.testing.assert_allclose(swept, [activations.squareplus(x, b=1), activations.squareplus(x)], rtol=1e-6)
-    for wrong in (0.0, -1.0, NAN):
-        with pytest.raises(ValueError, match=f"b must be > 0; got {wrong}"):
+    for wrong in (0.0, -1.0, NAN, 1e31):
+        with pytest.raises(ValueError, match=re.escape(f"b must be > 0 and <= 1e+30; got {wrong}")):
             activations.squareplus(x, b=wrong)
     with pytest.raises(TypeError, match="b must be a number; got 'soft'"):
         loose.squareplus(x, b="soft")
@@ -504,9 +506,22 @@ def test_exponentials_of_our_own():
 def test_the_tail_of_the_logistic_function():
     a = np.concatenate([[0], np.logspace(-30, 1.94, 20000)]).astype(np.float32)
     exact = 1 / (1 + np.exp(a.astype(np.longdouble)))
-    got = jax.jit(_kernels.tail)(a)
-    assert (np.abs(np.asarray(got) - exact) / np.spacing(exact.astype(np.float32))).max() < 2.5
-    np.testing.assert_array_equal(_kernels.tail(array([88.2, 88.5, 88.71, 1e30, INF])) < 2e-38, True)
-    np.testing.assert_array_equal(_kernels.tail(array([88.8, 1e30, INF, NAN]), -2.0), [-0.0, -0.0, -0.0, NAN])
-    slope = jax.vmap(jax.grad(lambda a: _kernels.tail(a, -2.0)))(a)
-    np.testing.assert_allclose(slope, 2 * exact * (1 - exact), rtol=5e-7)
+    tail, twice, signed = (
+        jax.jit(_kernels.tail),
+        jax.jit(lambda a: _kernels.tail(a, 2.0)),
+        jax.jit(_kernels.signed_tail),
+    )
+    for got in (tail(a), twice(a) / 2, signed(a), -signed(-a)[1:]):
+        x = exact[-len(got) :]
+        assert (np.abs(np.asarray(got) - x) / np.spacing(x.astype(np.float32))).max() < 2.5
+    assert (np.abs(signed(array([88.2, 88.5, 88.71, 1e30, INF, -88.5, -INF]))) < 2e-38).all()
+    np.testing.assert_array_equal(twice(array([88.8, 1e30, INF, NAN])), [0, 0, 0, NAN])
+    ends = signed(array([88.8, INF, -88.8, -1e30, -INF, NAN]))
+    np.testing.assert_array_equal(ends, [0, 0, 0, 0, 0, NAN])
+    np.testing.assert_array_equal(np.signbit(ends)[:5], [False, False, True, True, True])
+    for f, x, factor in (
+        (lambda a: _kernels.tail(a, 2.0), a, -2),
+        (_kernels.signed_tail, a, -1),
+        (_kernels.signed_tail, -a, -1),
+    ):
+        np.testing.assert_allclose(jax.vmap(jax.grad(f))(x), factor * exact * (1 - exact), rtol=5e-7)

@@ -84,20 +84,24 @@ def log1p(e: jax.Array) -> jax.Array:
     return jnp.log1p(e) if is_wide(e) else e * (1 + e * polynomial(e, LOG1P))
 
 
-def _power_of_two(n: jax.Array) -> jax.Array:
-    """2^n for whole ``n`` from -127, which gives 0, to 127; a conversion to int would check its range, at a cost."""
-    bits = jax.lax.bitcast_convert_type(n + 12583039.0, jnp.int32)  # 1.5 * 2^23 + 127: n + 127 stands in the low bits
-    return jax.lax.bitcast_convert_type(bits << 23, jnp.float32)
+_SHIFT = 12583039.0  # 1.5 * 2^23 + 127: of n + _SHIFT the low bits are n + 127, the exponent of 2^n
 
 
-def _exp_parts(u: jax.Array, low: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-    """s and p of exp(u + low) = s (1 + p): a power of two and exp(r) - 1, abs(r) a little above ln(2)/2 at most."""
-    n = jax.lax.round(u * 1.4426950408889634, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
-    r = (u - n * 0.693145751953125) - n * 1.4286068203094172e-06  # n ln(2), its first part exact
+def _exp_parts(u: jax.Array, low: jax.Array | None = None, *, most: float | None = None) -> tuple[jax.Array, jax.Array]:
+    """s and p of exp(u + low) = s (1 + p): a power of two and exp(r) - 1, abs(r) a little above ln(2)/2 at most.
+
+    The power is 2^-127, which stands as 0, to 2^127. With ``most`` it is 2^most at most, and ``p`` takes the rest.
+    """
+    shifted = u * 1.4426950408889634 + _SHIFT  # rounds to the nearest n, as which it stands in the low bits
+    if most is not None:
+        shifted = jnp.minimum(shifted, _SHIFT + most)
+    minus_n = _SHIFT - shifted  # shifted - _SHIFT is what XLA would take for u * 1.44
+    r = (u + minus_n * 0.693145751953125) + minus_n * 1.4286068203094172e-06  # n ln(2), its first part exact
+    s = jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(shifted, jnp.int32) << 23, jnp.float32)
     if low is None:
-        return _power_of_two(n), r + r * r * polynomial(r, EXP)
+        return s, r + r * r * polynomial(r, EXP)
     r = r + low  # which may take it past what EXP is made for
-    return _power_of_two(n), r + r * r * polynomial(r, EXPM1)
+    return s, r + r * r * polynomial(r, EXPM1)
 
 
 @jax.custom_jvp
@@ -152,8 +156,8 @@ def exp(u: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
-def tail(a: jax.Array, top: jax.Array | float = 1.0) -> jax.Array:
-    """``top/(1 + exp(a))`` for ``a >= 0`` and constant ``top``, one quotient with all digits; 0 above 88 in float32."""
+def tail(a: jax.Array, top: float = 1.0) -> jax.Array:
+    """``top/(1 + exp(a))`` for ``a >= 0``, one quotient with all digits; 0 above 88 in float32."""
     if is_wide(a):
         return top / (1 + jnp.exp(a))
     s, p = _exp_parts(a)
@@ -161,6 +165,23 @@ def tail(a: jax.Array, top: jax.Array | float = 1.0) -> jax.Array:
 
 
 tail.defjvps(lambda change, y, a, top: y * (y / top - 1) * change, None)
+
+
+@jax.custom_jvp
+def signed_tail(x: jax.Array) -> jax.Array:
+    """The lesser of sigma(x) and sigma(-x), with the sign of ``x``, -0 included.
+
+    XLA stores quotients that several use, and who reads this one need not read ``x`` as well.
+    """
+    if is_wide(x):
+        d = 1 + jnp.exp(jnp.abs(x))
+    else:
+        s, p = _exp_parts(jnp.abs(x), most=127.0)
+        d = (1 + s) + s * p  # infinite from 88.8: p has outgrown its power of two
+    return 1 / jnp.where(x < 0, -d, d)
+
+
+signed_tail.defjvps(lambda change, y, x: jnp.abs(y) * (jnp.abs(y) - 1) * change)
 
 
 def limit(u: jax.Array) -> float:

@@ -16,6 +16,7 @@ from jaxdict._derivative import closed_form
 from jaxdict._entry import entry
 from jaxdict.activations import _kernels
 from jaxdict.activations._kernels import high_part, near_root, polynomial
+from jaxdict.activations.sigmoids import sigmoid_rule
 
 _FAR = 800.0  # exp(-800) is 0 in float64 too
 
@@ -205,10 +206,7 @@ def mish(x: jax.typing.ArrayLike) -> jax.Array:
 
 
 def _glu(x, gate):
-    # The lesser of sigma(gate) and sigma(-gate), signed as the gate: XLA stores quotients, and reads the gate no more.
-    signed = _kernels.tail(jnp.abs(gate), jnp.where(gate < 0, -1.0, 1.0))
-    openness = jnp.where(_kernels.has_sign(signed), 0.0, 1.0) - signed
-    slope = jnp.abs(signed) * (1 - jnp.abs(signed))
+    openness, (slope,) = sigmoid_rule(gate)
     largest = jnp.finfo(x.dtype).max
     value = jnp.where(openness == 0, 0.0, x * openness)  # a shut gate lets nothing pass, not even infinity
     return value, (openness, jnp.clip(x, -largest, largest) * slope)

@@ -84,18 +84,49 @@ def log_sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
     return _log_sigmoid(x)[0]
 
 
-def _squareplus(x, b):
+def _squareplus_root(x, y):
+    """``sqrt(x^2 + b)`` by the squareplus ``y`` of ``x``; infinite where ``2y`` is."""
+    largest = float(jnp.finfo(x.dtype).max)
+    return 2 * y - jnp.clip(x, -largest, largest)
+
+
+@jax.custom_jvp
+def _squareplus_slope(x, b, y):
+    return jnp.where(x > 0.49 * float(jnp.finfo(x.dtype).max), 1.0, y / _squareplus_root(x, y))
+
+
+@_squareplus_slope.defjvp
+def _squareplus_slope_jvp(primals, tangents):
+    x, b, y = primals
+    dx, db, _ = tangents  # the change by y is part of these two: as a term of its own it would cancel
+    largest = float(jnp.finfo(x.dtype).max)
+    inverse = 1 / _squareplus_root(x, y)
+    change = b / 2 * dx - jnp.clip(x, -largest, largest) / 4 * db
+    return _squareplus_slope(x, b, y), change * inverse * inverse * inverse
+
+
+@jax.custom_jvp
+def _squareplus_value(x, b):
     a = jnp.abs(x)
-    near = jnp.minimum(a, 0.72 * math.sqrt(float(jnp.finfo(x.dtype).max)))  # whose square is finite, but not twice it
-    square = near * near + b
+    square = a * a + b
     root = jnp.sqrt(square) if _kernels.is_wide(x) else square * jax.lax.rsqrt(square)  # the quicker one, to 2 units
-    total = (root - near) + 2 * a  # the root of x^2 + b, and |x|
-    tail = b / 2 / total  # (root - a)/2, without the cancellation
-    slope = b / 2 / (square + near * root)
-    return tail + jnp.where(x > 0, x, 0.0), (jnp.where(x >= 0, 1 - slope, slope), 0.25 / root)
+    end = 0.72 * math.sqrt(float(jnp.finfo(x.dtype).max))  # from here on the root is a, and the square may be infinite
+    tail = b / 2 / jnp.where(a > end, 2 * a, a + root)  # (root - a)/2, without the cancellation
+    return tail + jnp.where(x > 0, x, 0.0)
 
 
-_squareplus_core = closed_form(_squareplus)(lambda x, b: _squareplus(x, b)[0])
+def _squareplus(x, b):
+    y = _squareplus_value(x, b)
+    return y, (_squareplus_slope(x, b, y), 0.25 / _squareplus_root(x, y))
+
+
+@_squareplus_value.defjvp
+def _squareplus_jvp(primals, tangents):
+    y, (by_x, by_b) = _squareplus(*primals)
+    return y, by_x * tangents[0] + by_b * tangents[1]
+
+
+_squareplus_core = closed_form(_squareplus)(lambda x, b: _squareplus_value(x, b))
 
 
 @entry(
@@ -116,21 +147,23 @@ def squareplus(x: jax.typing.ArrayLike, *, b: jax.typing.ArrayLike = 4.0) -> jax
 
     Args:
       x: any shape, any real dtype; integers become the default float.
-      b: above 0, the size of the bend; ``sqrt(b)/2`` is the value at 0; differentiable.
+      b: above 0 and at most 1e30, the size of the bend; ``sqrt(b)/2`` is the value at 0; differentiable.
 
     Returns:
       Same shape and dtype as ``x``. It falls off like ``b/(4|x|)``, where softplus does like ``exp(x)``.
 
     Raises:
       TypeError: complex input, ``b`` not a number.
-      ValueError: ``b`` not above 0.
+      ValueError: ``b`` not in its range.
     """
-    return _squareplus_core(x, _check.number("b", b, above=0))
+    return _squareplus_core(x, _check.number("b", b, above=0, high=1e30))
 
 
-def _sigmoid(x):
-    q = _kernels.tail(jnp.abs(x))
-    return jnp.where(x >= 0, 1 - q, q), (q * (1 - q),)
+def sigmoid_rule(x):
+    """sigma(x), and its derivative as a tuple of one."""
+    signed = _kernels.signed_tail(x)
+    q = jnp.abs(signed)
+    return jnp.where(_kernels.has_sign(signed), 0.0, 1.0) - signed, (q * (1 - q),)
 
 
 @entry(
@@ -146,7 +179,7 @@ def _sigmoid(x):
     },
     see_also=("tanh", "softplus", "log_sigmoid", "softmax"),
 )
-@closed_form(_sigmoid)
+@closed_form(sigmoid_rule)
 def sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
     """The logistic function, ``1/(1 + exp(-x))``, between 0 and 1.
 
