@@ -69,17 +69,27 @@ def agree(got, wanted, what: str, *, rtol: float = RTOL, atol: float = 1e-14) ->
 def differentiated(entry: Entry, values: dict, with_respect_to: str) -> np.ndarray:
     """d(expression)/d(symbol) by sympy at float ``values``: the gradient of a scalar, or the Jacobian of a vector."""
     at = values[with_respect_to]
-    vector = np.ndim(at) == 1
-    unknowns = np.array(sympy.symbols(f"u:{len(at)}", real=True), object) if vector else sympy.Symbol("u", real=True)
+    return derivative_of(entry, values, with_respect_to, np.shape(at))(at)
+
+
+def derivative_of(entry: Entry, values: dict, with_respect_to: str, shape: tuple[int, ...]):
+    """The same as a function of the symbol's value, of shape () or (n,), for the other ``values``."""
+    vector = len(shape) == 1
+    unknowns = np.array(sympy.symbols(f"u:{shape[0]}", real=True), object) if vector else sympy.Symbol("u", real=True)
     scope = {n: v for n, v in values.items() if n != with_respect_to} | {with_respect_to: unknowns}
     value = _expression.evaluate(entry.expression, scope, sympy_vocabulary())
     outputs = np.atleast_1d(np.asarray(value, object))
     inputs = np.atleast_1d(np.asarray(unknowns, object))
-    point = dict(zip(inputs, np.atleast_1d(at), strict=True))
-    jacobian = np.array([[float(sympy.diff(o, i).subs(point).evalf(30)) for i in inputs] for o in outputs])
-    if not vector:
-        return jacobian[0, 0]
-    return jacobian[0] if len(outputs) == 1 else jacobian
+    symbolic = [[sympy.diff(o, i) for i in inputs] for o in outputs]
+
+    def of(at):
+        point = dict(zip(inputs, np.atleast_1d(at), strict=True))
+        jacobian = np.array([[float(part.subs(point).evalf(30)) for part in row] for row in symbolic])
+        if not vector:
+            return jacobian[0, 0]
+        return jacobian[0] if len(outputs) == 1 else jacobian
+
+    return of
 
 
 def check_activation(entry: Entry, **options) -> None:
@@ -100,10 +110,11 @@ def check_activation(entry: Entry, **options) -> None:
         slope = entry.derivative(jnp.asarray(x), **options)
     shown = _expression.evaluate(entry.derivative_expression, scope)
     agree(slope, np.broadcast_to(shown, slope.shape), "derivative of the code")
-    for one in x[:3] if entry.vectors else x[:12]:
-        values = scope | {names[x_name]: one}
-        shown = _expression.evaluate(entry.derivative_expression, values)
-        agree(shown, differentiated(entry, values, names[x_name]), "derivative of the equation", rtol=1e-9)
+    points = x[:3] if entry.vectors else x[:12]
+    by_sympy = derivative_of(entry, scope, names[x_name], points.shape[1:])
+    for one in points:
+        shown = _expression.evaluate(entry.derivative_expression, scope | {names[x_name]: one})
+        agree(shown, by_sympy(one), "derivative of the equation", rtol=1e-9)
 
 
 def check_loss(entry: Entry, first: np.ndarray, second: np.ndarray, **options) -> None:
