@@ -252,10 +252,25 @@ def test_squareplus_parameter():
         by_x, by_b = slope(x, b)
         np.testing.assert_allclose(by_b, 1 / (4 * root), rtol=4e-7)
         np.testing.assert_allclose(by_x, np.where(wide < 0, tail, wide + tail) / root, rtol=5e-7, atol=1e-37)
+    # Second order in every mode and order of arguments, with a bend as small or as large as the range allows.
+    f = lambda v, b: activations.squareplus(v, b=b)  # noqa: E731
+    modes = (jax.grad, jax.jacfwd)
+    seconds = jax.jit(
+        jax.vmap(lambda v, b: [o(i(f, k), m)(v, b) for o in modes for i in modes for k in (0, 1) for m in (0, 1)])
+    )
+    at = array([0, 1e-7, 1e-5, -0.3, 40, 1e15, -1.4e19, INF, -INF])
+    for b in np.float32([2.0**-100, 1e-24, 4, 1e26, 2.0**100]):
+        root = np.sqrt(at.astype(np.longdouble) ** 2 + b)
+        u = np.divide(at, root, out=np.sign(at).astype(np.longdouble), where=np.isfinite(at))
+        by_x, mixed, by_b = (b / root / root / root / 2, -u / root / root / 4, -1 / root / root / root / 8)
+        expected = [by_x, mixed, mixed, by_b] * 4
+        for got, want in zip(seconds(at, np.full_like(at, b)), expected, strict=True):
+            fits = np.abs(want) < 3e38  # the curvature by b does not, for the smallest b
+            np.testing.assert_allclose(np.asarray(got)[fits], want[fits].astype(float), rtol=2e-6, atol=2e-37)
     swept = jax.jit(jax.vmap(lambda b: activations.squareplus(x, b=b)))(array([1, 4]))
     np.testing.assert_allclose(swept, [activations.squareplus(x, b=1), activations.squareplus(x)], rtol=1e-6)
     for wrong in (0.0, -1.0, NAN, 1e31):
-        with pytest.raises(ValueError, match=re.escape(f"b must be > 0 and <= 1e+30; got {wrong}")):
+        with pytest.raises(ValueError, match=re.escape(f"b must be >= 7.88861e-31 and <= 1.26765e+30; got {wrong}")):
             activations.squareplus(x, b=wrong)
     with pytest.raises(TypeError, match="b must be a number; got 'soft'"):
         loose.squareplus(x, b="soft")

@@ -90,7 +90,8 @@ _SHIFT = 12583039.0  # 1.5 * 2^23 + 127: of n + _SHIFT the low bits are n + 127,
 def _exp_parts(u: jax.Array, low: jax.Array | None = None, *, most: float | None = None) -> tuple[jax.Array, jax.Array]:
     """s and p of exp(u + low) = s (1 + p): a power of two and exp(r) - 1, abs(r) a little above ln(2)/2 at most.
 
-    The power is 2^-127, which stands as 0, to 2^127. With ``most`` it is 2^most at most, and ``p`` takes the rest.
+    The power is 2^-127, which stands as 0, to 2^127. With ``most`` it is 2^most at most; beyond, ``p`` takes the rest,
+    roughly.
     """
     shifted = u * 1.4426950408889634 + _SHIFT  # rounds to the nearest n, as which it stands in the low bits
     if most is not None:
@@ -169,7 +170,7 @@ tail.defjvps(lambda change, y, a, top: y * (y / top - 1) * change, None)
 
 @jax.custom_jvp
 def signed_tail(x: jax.Array) -> jax.Array:
-    """The lesser of sigma(x) and sigma(-x), with the sign of ``x``, -0 included.
+    """The lesser of sigma(x) and sigma(-x), negative for ``x < 0``, -0 where it underflows.
 
     XLA stores quotients that several use, and who reads this one need not read ``x`` as well.
     """
@@ -177,7 +178,7 @@ def signed_tail(x: jax.Array) -> jax.Array:
         d = 1 + jnp.exp(jnp.abs(x))
     else:
         s, p = _exp_parts(jnp.abs(x), most=127.0)
-        d = (1 + s) + s * p  # infinite from 88.8: p has outgrown its power of two
+        d = (1 + s) + s * p  # infinite from 128 ln(2) on: p has outgrown its power of two
     return 1 / jnp.where(x < 0, -d, d)
 
 

@@ -1,7 +1,7 @@
 """Smooth steps and what belongs to them: the logistic function, tanh and softsign; softplus, squareplus, tanhshrink.
 
-They are made of ``e = exp(-|x|)``, which does not overflow, and keeps the digits of the tails: ``y(1 - y)`` and
-``1 - y^2`` are 0 as soon as ``y`` rounds to 1. The ramps are ``max(x, 0)`` and a tail that is even in x.
+They are made of an exponential of ``|x|``, which keeps the digits of the tails: ``y(1 - y)`` and ``1 - y^2`` are 0 as
+soon as ``y`` rounds to 1. The ramps are ``max(x, 0)`` and a tail that is even in x.
 """
 
 import math
@@ -84,28 +84,40 @@ def log_sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
     return _log_sigmoid(x)[0]
 
 
-def _squareplus_root(x, y):
-    """``sqrt(x^2 + b)`` by the squareplus ``y`` of ``x``; infinite where ``2y`` is."""
+def _finite(x):
     largest = float(jnp.finfo(x.dtype).max)
-    return 2 * y - jnp.clip(x, -largest, largest)
+    return jnp.clip(x, -largest, largest)
+
+
+# y is the squareplus of x in both, given because it is known. What it adds to a change is part of the factors of dx and
+# db: as a term of its own it would cancel.
+@jax.custom_jvp
+def _squareplus_root(x, b, y):
+    """``sqrt(x^2 + b)``; infinite where ``2y`` is."""
+    return 2 * y - _finite(x)
+
+
+@_squareplus_root.defjvp
+def _squareplus_root_jvp(primals, tangents):
+    x, _, _ = primals
+    root = _squareplus_root(*primals)
+    return root, _finite(x) / root * tangents[0] + 0.5 / root * tangents[1]
 
 
 @jax.custom_jvp
 def _squareplus_slope(x, b, y):
-    return jnp.where(x > 0.49 * float(jnp.finfo(x.dtype).max), 1.0, y / _squareplus_root(x, y))
+    return jnp.where(x > 0.49 * float(jnp.finfo(x.dtype).max), 1.0, y / _squareplus_root(x, b, y))
 
 
 @_squareplus_slope.defjvp
 def _squareplus_slope_jvp(primals, tangents):
-    x, b, y = primals
-    dx, db, _ = tangents  # the change by y is part of these two: as a term of its own it would cancel
-    largest = float(jnp.finfo(x.dtype).max)
-    inverse = 1 / _squareplus_root(x, y)
-    change = b / 2 * dx - jnp.clip(x, -largest, largest) / 4 * db
-    return _squareplus_slope(x, b, y), change * inverse * inverse * inverse
+    x, b, _ = primals
+    inverse = 1 / _squareplus_root(*primals)
+    by_x = b / 2 * inverse * inverse * inverse
+    by_b = _finite(x) / -4 * inverse * inverse * inverse
+    return _squareplus_slope(*primals), by_x * tangents[0] + by_b * tangents[1]
 
 
-@jax.custom_jvp
 def _squareplus_value(x, b):
     a = jnp.abs(x)
     square = a * a + b
@@ -116,17 +128,11 @@ def _squareplus_value(x, b):
 
 
 def _squareplus(x, b):
-    y = _squareplus_value(x, b)
-    return y, (_squareplus_slope(x, b, y), 0.25 / _squareplus_root(x, y))
+    y = jax.lax.stop_gradient(_squareplus_value(x, b))
+    return y, (_squareplus_slope(x, b, y), 0.25 / _squareplus_root(x, b, y))
 
 
-@_squareplus_value.defjvp
-def _squareplus_jvp(primals, tangents):
-    y, (by_x, by_b) = _squareplus(*primals)
-    return y, by_x * tangents[0] + by_b * tangents[1]
-
-
-_squareplus_core = closed_form(_squareplus)(lambda x, b: _squareplus_value(x, b))
+_squareplus_core = closed_form(_squareplus)(_squareplus_value)
 
 
 @entry(
@@ -147,16 +153,17 @@ def squareplus(x: jax.typing.ArrayLike, *, b: jax.typing.ArrayLike = 4.0) -> jax
 
     Args:
       x: any shape, any real dtype; integers become the default float.
-      b: above 0 and at most 1e30, the size of the bend; ``sqrt(b)/2`` is the value at 0; differentiable.
+      b: from 2^-100 to 2^100, the size of the bend; ``sqrt(b)/2`` is the value at 0; differentiable.
 
     Returns:
-      Same shape and dtype as ``x``. It falls off like ``b/(4|x|)``, where softplus does like ``exp(x)``.
+      Same shape and dtype as ``x``. It falls off like ``b/(4|x|)``, where softplus does like ``exp(x)``, and is 0
+      below half the lowest number.
 
     Raises:
       TypeError: complex input, ``b`` not a number.
       ValueError: ``b`` not in its range.
     """
-    return _squareplus_core(x, _check.number("b", b, above=0, high=1e30))
+    return _squareplus_core(x, _check.number("b", b, low=2.0**-100, high=2.0**100))
 
 
 def sigmoid_rule(x):
