@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdict import _check
+from jaxdict._draws import in_a_row
 from jaxdict._entry import entry
 
 # The standard deviation of a standard normal that is redrawn outside [-2, 2].
@@ -60,7 +61,7 @@ def uniform(
 @_program
 def _uniform(key, shape, dtype, r):
     # Of [-1, 1) and then scaled: 2r, which is the length of the interval, may not be finite.
-    draws = (r * jax.random.uniform(key, shape, r.dtype, -1, 1)).astype(dtype)
+    draws = (r * in_a_row(lambda n: jax.random.uniform(key, n, r.dtype, -1, 1), shape)).astype(dtype)
     if dtype == r.dtype:
         return draws
     # Rounding to a narrow type may reach the open end: one step back then, which leaves the derivative as it is.
@@ -113,7 +114,7 @@ def normal(
 
 @_program
 def _normal(key, shape, dtype, mu, sigma):
-    return (mu + sigma * jax.random.normal(key, shape, mu.dtype)).astype(dtype)
+    return (mu + sigma * in_a_row(lambda n: jax.random.normal(key, n, mu.dtype), shape)).astype(dtype)
 
 
 @entry(
@@ -167,7 +168,8 @@ def truncated_normal(
 
 @_program
 def _truncated_normal(key, shape, dtype, mu, sigma):
-    return (mu + sigma * jax.random.truncated_normal(key, -2, 2, shape, mu.dtype)).astype(dtype)
+    draws = in_a_row(lambda n: jax.random.truncated_normal(key, -2, 2, n, mu.dtype), shape)
+    return (mu + sigma * draws).astype(dtype)
 
 
 def _draw(formula: Callable[..., jax.Array], key: Any, shape: Any, dtype: Any, *numbers: Any) -> jax.Array:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdict import _check
+from jaxdict._draws import in_a_row
 from jaxdict._entry import entry
 
 Mode: TypeAlias = Literal["train", "test"]
@@ -232,7 +233,8 @@ def _share(rate: Any) -> Any:
 
 
 def _normal(key: Any, x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return jax.random.normal(_check.prng_key(key), shape, _check.compute_dtype(x.dtype))
+    key, dtype = _check.prng_key(key), _check.compute_dtype(x.dtype)
+    return in_a_row(lambda n: jax.random.normal(key, n, dtype), shape)
 
 
 # -------------------------------------------------------------------------------------------------- the arguments

@@ -14,7 +14,7 @@ import jaxdict
 
 ROOT = Path(jaxdict.__file__).parent
 LEVELS = {
-    0: "_check _registry _expression _entry _derivative _cache _files",
+    0: "_check _registry _expression _entry _derivative _draws _cache _files",
     1: "activations augment losses metrics distributions initializers penalties noise normalization optimizers "
     "schedules terms",
     2: "layers",

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxdict import _check
 from jaxdict._derivative import closed_form
+from jaxdict._draws import in_a_row
 from jaxdict._entry import entry
 
 
@@ -230,7 +231,8 @@ def rrelu(
     if key is None:
         drawn = (low + high) / 2
     else:
-        drawn = low + (high - low) * jax.random.uniform(_check.prng_key(key), x.shape, dtype)
+        key = _check.prng_key(key)
+        drawn = low + (high - low) * in_a_row(lambda n: jax.random.uniform(key, n, dtype), x.shape)
     return _sloped(x, drawn if draw == "slope" else 1 / drawn)
 
 

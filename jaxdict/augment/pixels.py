@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdict import _check
+from jaxdict._draws import in_a_row
 from jaxdict._entry import entry
 from jaxdict.augment._common import batch, chosen, each, limits, narrow, pictures, scalar, uniforms, wide
 
@@ -51,7 +52,7 @@ def gaussian_noise(
     sigma = scalar("stddev", stddev, low=0).astype(x.dtype)
     low, high = (jnp.asarray(bound, x.dtype) for bound in limits(images.dtype, value_range))
     draw, choice = jax.random.split(_check.prng_key(key))
-    epsilon = jax.random.normal(draw, x.shape, jnp.float32).astype(x.dtype)
+    epsilon = in_a_row(lambda n: jax.random.normal(draw, n, jnp.float32), x.shape).astype(x.dtype)
     noisy = narrow(jnp.clip(x + sigma * epsilon, low, high), images.dtype)
     (u,) = uniforms(choice, len(images), 1)
     return jnp.where(each(chosen(u, probability), images), noisy, images)
@@ -103,7 +104,7 @@ def salt_and_pepper(
         )
     dark, bright = jnp.asarray(dark, images.dtype), jnp.asarray(bright, images.dtype)
     draw, choice = jax.random.split(_check.prng_key(key))
-    v = jax.random.uniform(draw, (*images.shape[:3], 1), jnp.float32)
+    v = in_a_row(lambda n: jax.random.uniform(draw, n, jnp.float32), (*images.shape[:3], 1))
     (u,) = uniforms(choice, len(images), 1)
     v = jnp.where(each(chosen(u, probability), images), v, 1)
     return jnp.where(v < white, bright, jnp.where(v < p, dark, images))

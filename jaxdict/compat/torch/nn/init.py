@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdict import _cache, _check, initializers
+from jaxdict._draws import in_a_row
 from jaxdict.compat._docs import completed
 from jaxdict.distributions import _dtypes, _shape
 from jaxdict.initializers import Initializer
@@ -64,7 +65,8 @@ def _drawn(draw: Callable[..., jax.Array], *numbers: Any) -> Initializer:
 
     def init(key, shape, dtype=jnp.float32):
         dtype, wide = _dtypes(dtype)
-        return draw(_check.prng_key(key), _shape(shape), wide, *(jnp.asarray(n, wide) for n in numbers)).astype(dtype)
+        key, given = _check.prng_key(key), [jnp.asarray(n, wide) for n in numbers]
+        return in_a_row(lambda n: draw(key, n, wide, *given), _shape(shape)).astype(dtype)
 
     return init
 
