@@ -241,6 +241,15 @@ class TestDerivatives:
         np.testing.assert_allclose(jax.grad(lambda v: jnp.sum(draw(v)))(0.7), slopes(0.7).sum(), atol=500**0.5 * rtol)
 
 
+@pytest.mark.parametrize("shape", [(), (0, 3), (7,), (3, 4), (2, 3, 4, 5)])
+def test_draws_of_any_shape_are_those_of_jax(shape):
+    key = jax.random.key(5)
+    np.testing.assert_array_equal(distributions.normal(key, shape), jax.random.normal(key, shape))
+    np.testing.assert_array_equal(distributions.uniform(key, shape), jax.random.uniform(key, shape, minval=-1))
+    plain = jax.random.truncated_normal(key, -2, 2, shape)
+    np.testing.assert_array_equal(distributions.truncated_normal(key, shape, corrected=False), plain)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

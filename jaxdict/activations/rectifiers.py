@@ -231,8 +231,8 @@ def rrelu(
     if key is None:
         drawn = (low + high) / 2
     else:
-        key = _check.prng_key(key)
-        drawn = low + (high - low) * in_a_row(lambda n: jax.random.uniform(key, n, dtype), x.shape)
+        given = _check.prng_key(key)
+        drawn = low + (high - low) * in_a_row(lambda n: jax.random.uniform(given, n, dtype), x.shape)
     return _sloped(x, drawn if draw == "slope" else 1 / drawn)
 
 
