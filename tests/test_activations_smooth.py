@@ -252,8 +252,11 @@ def test_squareplus_parameter():
         by_x, by_b = slope(x, b)
         np.testing.assert_allclose(by_b, 1 / (4 * root), rtol=4e-7)
         np.testing.assert_allclose(by_x, np.where(wide < 0, tail, wide + tail) / root, rtol=5e-7, atol=1e-37)
+
     # Second order in every mode and order of arguments, with a bend as small or as large as the range allows.
-    f = lambda v, b: activations.squareplus(v, b=b)  # noqa: E731
+    def f(v, b):
+        return activations.squareplus(v, b=b)
+
     modes = (jax.grad, jax.jacfwd)
     seconds = jax.jit(
         jax.vmap(lambda v, b: [o(i(f, k), m)(v, b) for o in modes for i in modes for k in (0, 1) for m in (0, 1)])

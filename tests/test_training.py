@@ -47,9 +47,8 @@ def by_hand(epochs, *, weights=None, by_count=True, penalty=0.0, rate=0.05, batc
     return params, losses
 
 
-@pytest.mark.parametrize(
-    ("weighted", "penalty"), [(None, 0.0), (None, 0.01), ("count", 0.01), ("weights", 0.0), ("weights", 0.01)]
-)
+@pytest.mark.parametrize("weighted", [None, "count", "weights"])
+@pytest.mark.parametrize("penalty", [0.0, 0.01])
 def test_a_run_is_what_one_would_write_by_hand(weighted, penalty):
     """Batches 16, 16, 16 and an exact last one of 2; sample weights under both normalizations; a penalty."""
     weights = None if weighted is None else np.linspace(0.1, 3.0, len(X)).astype(np.float32)

@@ -66,6 +66,12 @@ def has_sign(x: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(x, jnp.int64 if is_wide(x) else jnp.int32) < 0
 
 
+def finite(x: jax.Array) -> jax.Array:
+    """``x`` with the largest number of its type for infinity, which times 0 or over itself would be NaN."""
+    largest = float(jnp.finfo(x.dtype).max)
+    return jnp.clip(x, -largest, largest)
+
+
 def polynomial(z: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
     """Horner's scheme, lowest power first."""
     total = jnp.full_like(z, coefficients[-1])
@@ -87,15 +93,14 @@ def log1p(e: jax.Array) -> jax.Array:
 _SHIFT = 12583039.0  # 1.5 * 2^23 + 127: of n + _SHIFT the low bits are n + 127, the exponent of 2^n
 
 
-def _exp_parts(u: jax.Array, low: jax.Array | None = None, *, most: float | None = None) -> tuple[jax.Array, jax.Array]:
+def _exp_parts(u: jax.Array, low: jax.Array | None = None, *, capped: bool = False) -> tuple[jax.Array, jax.Array]:
     """s and p of exp(u + low) = s (1 + p): a power of two and exp(r) - 1, abs(r) a little above ln(2)/2 at most.
 
-    The power is 2^-127, which stands as 0, to 2^127. With ``most`` it is 2^most at most; beyond, ``p`` takes the rest,
-    roughly.
+    The power is 2^-127, which stands as 0, to 2^127; beyond, ``p`` takes the rest where it is ``capped``, roughly.
     """
     shifted = u * 1.4426950408889634 + _SHIFT  # rounds to the nearest n, as which it stands in the low bits
-    if most is not None:
-        shifted = jnp.minimum(shifted, _SHIFT + most)
+    if capped:
+        shifted = jnp.minimum(shifted, _SHIFT + 127)
     minus_n = _SHIFT - shifted  # shifted - _SHIFT is what XLA would take for u * 1.44
     r = (u + minus_n * 0.693145751953125) + minus_n * 1.4286068203094172e-06  # n ln(2), its first part exact
     s = jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(shifted, jnp.int32) << 23, jnp.float32)
@@ -177,7 +182,7 @@ def signed_tail(x: jax.Array) -> jax.Array:
     if is_wide(x):
         d = 1 + jnp.exp(jnp.abs(x))
     else:
-        s, p = _exp_parts(jnp.abs(x), most=127.0)
+        s, p = _exp_parts(jnp.abs(x), capped=True)
         d = (1 + s) + s * p  # infinite from 128 ln(2) on: p has outgrown its power of two
     return 1 / jnp.where(x < 0, -d, d)
 

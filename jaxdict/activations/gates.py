@@ -38,8 +38,7 @@ def _silu(x):
 
 
 def _swish(x, beta):
-    largest = jnp.finfo(x.dtype).max
-    finite = jnp.clip(x, -largest, largest)  # inf times a tail of 0 would be NaN
+    finite = _kernels.finite(x)
     u = beta * finite
     q, g = _step_tail(u)
     tail = finite * q
@@ -207,9 +206,8 @@ def mish(x: jax.typing.ArrayLike) -> jax.Array:
 
 def _glu(x, gate):
     openness, (slope,) = sigmoid_rule(gate)
-    largest = jnp.finfo(x.dtype).max
     value = jnp.where(openness == 0, 0.0, x * openness)  # a shut gate lets nothing pass, not even infinity
-    return value, (openness, jnp.clip(x, -largest, largest) * slope)
+    return value, (openness, _kernels.finite(x) * slope)
 
 
 _glu_core = closed_form(_glu)(_gated_by)

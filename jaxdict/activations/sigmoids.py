@@ -84,24 +84,19 @@ def log_sigmoid(x: jax.typing.ArrayLike) -> jax.Array:
     return _log_sigmoid(x)[0]
 
 
-def _finite(x):
-    largest = float(jnp.finfo(x.dtype).max)
-    return jnp.clip(x, -largest, largest)
-
-
 # y is the squareplus of x in both, given because it is known. What it adds to a change is part of the factors of dx and
 # db: as a term of its own it would cancel.
 @jax.custom_jvp
 def _squareplus_root(x, b, y):
     """``sqrt(x^2 + b)``; infinite where ``2y`` is."""
-    return 2 * y - _finite(x)
+    return 2 * y - _kernels.finite(x)
 
 
 @_squareplus_root.defjvp
 def _squareplus_root_jvp(primals, tangents):
     x, _, _ = primals
     root = _squareplus_root(*primals)
-    return root, _finite(x) / root * tangents[0] + 0.5 / root * tangents[1]
+    return root, _kernels.finite(x) / root * tangents[0] + 0.5 / root * tangents[1]
 
 
 @jax.custom_jvp
@@ -114,7 +109,7 @@ def _squareplus_slope_jvp(primals, tangents):
     x, b, _ = primals
     inverse = 1 / _squareplus_root(*primals)
     by_x = b / 2 * inverse * inverse * inverse
-    by_b = _finite(x) / -4 * inverse * inverse * inverse
+    by_b = _kernels.finite(x) / -4 * inverse * inverse * inverse
     return _squareplus_slope(*primals), by_x * tangents[0] + by_b * tangents[1]
 
 
@@ -285,8 +280,7 @@ def tanhshrink(x: jax.typing.ArrayLike) -> jax.Array:
 
 
 def _softsign(x):
-    largest = jnp.finfo(x.dtype).max
-    finite = jnp.clip(x, -largest, largest)  # inf/inf would be NaN
+    finite = _kernels.finite(x)
     s = 1 + jnp.where(x > 0, finite, -finite)  # so that its derivative at 0 is that of the branch x <= 0
     return finite / s, (1 / (s * s),)
 
